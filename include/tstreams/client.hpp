@@ -1,0 +1,113 @@
+// The way in: a client of one store.
+//
+//     auto client = tstreams::client::open("file:/var/lib/tstreams");
+//     client.create_stream({.name = "orders", .partitions = 4, .ttl = 24h});
+#pragma once
+
+#include <tstreams/checkpoint_group.hpp>
+#include <tstreams/consumer.hpp>
+#include <tstreams/error.hpp>
+#include <tstreams/producer.hpp>
+#include <tstreams/subscriber.hpp>
+#include <tstreams/types.hpp>
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace tstreams {
+
+namespace detail {
+class client_state;
+}
+
+struct client_options {
+    std::string name{};            // shown to others, e.g. by blocked_by(); default: the program's name and pid
+    bool create = true;            // file: make the store where there is none (else store_not_found)
+    std::uint32_t handler_threads = 1;  // 1 to 64: the pool that runs asynchronous handlers
+    std::size_t memory_bytes_max = std::size_t{256} << 20;  // budget of all buffers together
+    std::size_t item_bytes_max = std::size_t{16} << 20;     // 1 to 64 MiB
+    std::chrono::milliseconds session_timeout = std::chrono::seconds(30);
+};
+
+// Threads: all calls from any thread. The client's state outlives it: producers, consumers, transactions and groups
+// that it made go on working after it is destroyed or moved; the store closes with the last of them, or at close().
+// Blocking calls made by code that runs inside the broker throw would_deadlock.
+class client {
+public:
+    // "file:PATH" (a directory; made when missing) or "memory:" (a store of its own, gone with the client).
+    // Throws locked (names the process), not_a_store, format_newer, corrupt, read_only, no_space, unsupported
+    // (an unknown scheme), invalid_argument, store_not_found.
+    [[nodiscard]] static client open(std::string_view uri, client_options options = {});
+
+    client() noexcept = default;
+    client(client&&) noexcept = default;
+    client& operator=(client&&) noexcept = default;
+    ~client() = default;
+
+    // Cancels open transactions, ends subscribers, closes the store. Later calls on anything of this client throw
+    // shutting_down. Idempotent.
+    void close();
+
+    // Streams. Throws stream_exists, invalid_name, invalid_argument.
+    stream_info create_stream(const stream_options& options);
+    // The existing stream, whatever its settings, or a new one.
+    stream_info open_or_create(const stream_options& options);
+    [[nodiscard]] std::optional<stream_info> find_stream(std::string_view name) const;
+    [[nodiscard]] stream_info stream(std::string_view name) const;  // throws stream_not_found
+    [[nodiscard]] bool stream_exists(std::string_view name) const { return find_stream(name).has_value(); }
+    // At most `limit` (1 to 10,000) streams whose names begin with `prefix` and come after `after`.
+    [[nodiscard]] stream_page list_streams(std::string_view prefix = {}, std::string_view after = {},
+                                           std::uint32_t limit = 1000) const;
+    stream_info update_stream(std::string_view name, const stream_changes& changes);
+    // Cancels its open transactions; its agents get stream_deleted; its space comes back in the background.
+    void delete_stream(std::string_view name);
+
+    // Agents. Throws stream_not_found, invalid_argument, invalid_name, partition_not_found, offset_not_found.
+    [[nodiscard]] producer make_producer(std::string_view stream, producer_options options = {});
+    [[nodiscard]] consumer make_consumer(std::string_view stream, consumer_options options = {});
+    [[nodiscard]] subscriber make_subscriber(std::string_view stream, subscriber_options options,
+                                             subscriber_callback callback);
+    [[nodiscard]] checkpoint_group make_checkpoint_group();
+
+    // Reading without a consumer.
+    // One transaction by its id: its state and, where it is checkpointed, its items.
+    [[nodiscard]] received_transaction get(std::string_view stream, partition_number partition,
+                                           transaction_id id) const;
+    // Checkpointed ones from `from` to `to`, both included, in order; stops before the first undecided one.
+    [[nodiscard]] std::vector<received_transaction> get_range(std::string_view stream, partition_number partition,
+                                                              transaction_id from, transaction_id to,
+                                                              std::uint32_t limit = 1000) const;
+    // The last checkpointed one that is visible.
+    [[nodiscard]] std::optional<received_transaction> last(std::string_view stream,
+                                                           partition_number partition) const;
+    // Open and checkpointed ones by id range and state, without items.
+    [[nodiscard]] std::vector<transaction_info> scan(std::string_view stream, partition_number partition,
+                                                     transaction_id from, transaction_id to,
+                                                     const std::vector<transaction_state>& states = {},
+                                                     std::uint32_t limit = 1000) const;
+    [[nodiscard]] transaction_state state(std::string_view stream, partition_number partition,
+                                          transaction_id id) const;
+    // What became of a group checkpoint; known for an hour, then `gone`.
+    [[nodiscard]] transaction_state commit_state(request_id request) const;
+
+    // Administration.
+    void abort(std::string_view stream, partition_number partition, transaction_id id);
+    [[nodiscard]] std::vector<offset_info> offsets(std::string_view stream, std::string_view consumer = {}) const;
+    // Throws consumer_live while an instance of the name is at work, unless `take_over`, which fences it.
+    void set_offset(std::string_view stream, std::string_view consumer,
+                    const std::vector<partition_position>& positions, bool take_over = false);
+    void delete_offset(std::string_view stream, std::string_view consumer, bool take_over = false);
+
+    [[nodiscard]] const std::string& uri() const;
+
+private:
+    friend struct detail::access;
+    explicit client(std::shared_ptr<detail::client_state> state) noexcept;
+    std::shared_ptr<detail::client_state> state_;
+};
+
+}  // namespace tstreams
