@@ -1,0 +1,468 @@
+// Asynchronous twins of the blocking calls, by Asio completion tokens.
+//
+//     tstreams::async_send(producer, {"a"}, [](std::exception_ptr failure, tstreams::transaction_id id) { ...
+//     }); auto txn = co_await tstreams::async_begin(producer, boost::asio::use_awaitable); std::future<void>
+//     done = tstreams::async_checkpoint(txn, boost::asio::use_future);
+//
+// Completes when the blocking call would return or throw; signature void(std::exception_ptr[, T]). The
+// handler runs once, never inside the initiating call: on the executor associated with it, or else on the
+// client's own pool (client_options::handler_threads), never on the broker. Handlers of the pool begin in the
+// order of completion and must not throw. Errors and outcomes as the blocking call. An empty handle throws
+// invalid_state from the initiating call. Lifetime: the handle (client, producer, ...) may move or go away
+// meanwhile, with one exception: a transaction destroyed while its put is under way is cancelled. Threads: an
+// object that is for one thread at a time is for one call at a time: await the end of one operation before
+// the next one on the same transaction, consumer or group. Cancellation: none; operations end by themselves,
+// async_next at its timeout, all of them when the client closes. Reading items of a received transaction
+// blocks when a frame has to be fetched: do it in a handler, which may block.
+#pragma once
+
+#include <tstreams/detail/access.hpp>
+#include <tstreams/detail/async_start.hpp>
+#include <tstreams/tstreams.hpp>
+
+#include <boost/asio/associated_executor.hpp>
+#include <boost/asio/async_result.hpp>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/post.hpp>
+
+#include <exception>
+#include <memory>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+namespace tstreams {
+
+namespace detail {
+
+// Stands in for the executor of a handler that has none.
+struct no_executor {};
+
+template <class T>
+struct completion_signature {
+    using type = void(std::exception_ptr, T);
+};
+template <>
+struct completion_signature<void> {
+    using type = void(std::exception_ptr);
+};
+
+// Calls the handler with what became of the operation.
+template <class T, class Handler>
+struct completion {
+    Handler handler;
+    std::exception_ptr failure;
+    std::optional<T> value;
+    void operator()() { std::move(handler)(failure, failure ? T() : std::move(*value)); }
+};
+template <class Handler>
+struct completion<void, Handler> {
+    Handler handler;
+    std::exception_ptr failure;
+    void operator()() { std::move(handler)(failure); }
+};
+
+template <class T, class Handler>
+class handled_operation final : public operation<T> {
+public:
+    explicit handled_operation(Handler handler) : handler_(std::move(handler)), work_(guard()) {}
+
+    [[nodiscard]] bool bound() const noexcept override { return has_executor; }
+
+    void deliver() noexcept override {
+        const std::unique_ptr<handled_operation> self(this);
+        completion<T, Handler> call = take();
+        if constexpr (has_executor) {
+            const auto executor = boost::asio::get_associated_executor(call.handler);
+            boost::asio::post(executor, std::move(call));
+        } else {
+            call();
+        }
+    }
+
+private:
+    using associated = boost::asio::associated_executor_t<Handler, no_executor>;
+    static constexpr bool has_executor = !std::is_same_v<associated, no_executor>;
+
+    auto guard() const {
+        // An executor with this operation outstanding does not run out of work.
+        if constexpr (has_executor) {
+            return boost::asio::make_work_guard(boost::asio::get_associated_executor(handler_));
+        } else {
+            return no_executor{};
+        }
+    }
+    completion<T, Handler> take() {
+        if constexpr (std::is_void_v<T>) {
+            return {std::move(handler_), this->failure};
+        } else {
+            return {std::move(handler_), this->failure, std::move(this->value)};
+        }
+    }
+
+    Handler handler_;
+    std::conditional_t<has_executor,
+                       decltype(boost::asio::make_work_guard(
+                           std::declval<boost::asio::associated_executor_t<Handler>>())),
+                       no_executor>
+        work_;
+};
+
+// `begin` starts the operation and is given who hears of its end.
+template <class T, class Token, class Begin>
+auto initiate(std::remove_reference_t<Token>& token, Begin begin) {
+    return boost::asio::async_initiate<Token, typename completion_signature<T>::type>(
+        [begin = std::move(begin)](auto&& handler) mutable {
+            using handler_type = std::decay_t<decltype(handler)>;
+            heard_by<T> heard = std::make_unique<handled_operation<T, handler_type>>(
+                std::forward<decltype(handler)>(handler));
+            std::move(begin)(std::move(heard));
+        },
+        token);
+}
+
+}  // namespace detail
+
+// client
+
+template <class Token>
+auto async_create_stream(client& on, stream_options options, Token&& token) {
+    return detail::initiate<stream_info, Token>(
+        token, [state = detail::access::state(on),
+                options = std::move(options)](detail::heard_by<stream_info> heard) mutable {
+            detail::async_start::create_stream(state, std::move(options), std::move(heard));
+        });
+}
+
+template <class Token>
+auto async_open_or_create(client& on, stream_options options, Token&& token) {
+    return detail::initiate<stream_info, Token>(
+        token, [state = detail::access::state(on),
+                options = std::move(options)](detail::heard_by<stream_info> heard) mutable {
+            detail::async_start::open_or_create(state, std::move(options), std::move(heard));
+        });
+}
+
+template <class Token>
+auto async_find_stream(client& on, std::string name, Token&& token) {
+    return detail::initiate<std::optional<stream_info>, Token>(
+        token, [state = detail::access::state(on),
+                name = std::move(name)](detail::heard_by<std::optional<stream_info>> heard) mutable {
+            detail::async_start::find_stream(state, std::move(name), std::move(heard));
+        });
+}
+
+template <class Token>
+auto async_list_streams(client& on, std::string prefix, std::string after, std::uint32_t limit,
+                        Token&& token) {
+    return detail::initiate<stream_page, Token>(
+        token, [state = detail::access::state(on), prefix = std::move(prefix), after = std::move(after),
+                limit](detail::heard_by<stream_page> heard) mutable {
+            detail::async_start::list_streams(state, std::move(prefix), std::move(after), limit,
+                                              std::move(heard));
+        });
+}
+
+template <class Token>
+auto async_update_stream(client& on, std::string name, stream_changes changes, Token&& token) {
+    return detail::initiate<stream_info, Token>(
+        token, [state = detail::access::state(on), name = std::move(name),
+                changes = std::move(changes)](detail::heard_by<stream_info> heard) mutable {
+            detail::async_start::update_stream(state, std::move(name), std::move(changes), std::move(heard));
+        });
+}
+
+template <class Token>
+auto async_delete_stream(client& on, std::string name, Token&& token) {
+    return detail::initiate<void, Token>(token, [state = detail::access::state(on), name = std::move(name)](
+                                                    detail::heard_by<void> heard) mutable {
+        detail::async_start::delete_stream(state, std::move(name), std::move(heard));
+    });
+}
+
+template <class Token>
+auto async_make_producer(client& on, std::string stream, producer_options options, Token&& token) {
+    return detail::initiate<producer, Token>(
+        token, [state = detail::access::state(on), stream = std::move(stream),
+                options = std::move(options)](detail::heard_by<producer> heard) mutable {
+            detail::async_start::make_producer(state, std::move(stream), std::move(options),
+                                               std::move(heard));
+        });
+}
+
+template <class Token>
+auto async_make_consumer(client& on, std::string stream, consumer_options options, Token&& token) {
+    return detail::initiate<consumer, Token>(
+        token, [state = detail::access::state(on), stream = std::move(stream),
+                options = std::move(options)](detail::heard_by<consumer> heard) mutable {
+            detail::async_start::make_consumer(state, std::move(stream), std::move(options),
+                                               std::move(heard));
+        });
+}
+
+template <class Token>
+auto async_get(client& on, std::string stream, partition_number partition, transaction_id id, Token&& token) {
+    return detail::initiate<received_transaction, Token>(
+        token, [state = detail::access::state(on), stream = std::move(stream), partition,
+                id](detail::heard_by<received_transaction> heard) mutable {
+            detail::async_start::get(state, std::move(stream), partition, id, std::move(heard));
+        });
+}
+
+template <class Token>
+auto async_get_range(client& on, std::string stream, partition_number partition, transaction_id from,
+                     transaction_id to, std::uint32_t limit, Token&& token) {
+    return detail::initiate<std::vector<received_transaction>, Token>(
+        token, [state = detail::access::state(on), stream = std::move(stream), partition, from, to,
+                limit](detail::heard_by<std::vector<received_transaction>> heard) mutable {
+            detail::async_start::get_range(state, std::move(stream), partition, from, to, limit,
+                                           std::move(heard));
+        });
+}
+
+template <class Token>
+auto async_last(client& on, std::string stream, partition_number partition, Token&& token) {
+    return detail::initiate<std::optional<received_transaction>, Token>(
+        token, [state = detail::access::state(on), stream = std::move(stream),
+                partition](detail::heard_by<std::optional<received_transaction>> heard) mutable {
+            detail::async_start::last(state, std::move(stream), partition, std::move(heard));
+        });
+}
+
+template <class Token>
+auto async_scan(client& on, std::string stream, partition_number partition, transaction_id from,
+                transaction_id to, std::vector<transaction_state> states, std::uint32_t limit,
+                Token&& token) {
+    return detail::initiate<std::vector<transaction_info>, Token>(
+        token,
+        [state = detail::access::state(on), stream = std::move(stream), partition, from, to,
+         states = std::move(states), limit](detail::heard_by<std::vector<transaction_info>> heard) mutable {
+            detail::async_start::scan(state, std::move(stream), partition, from, to, std::move(states), limit,
+                                      std::move(heard));
+        });
+}
+
+template <class Token>
+auto async_commit_state(client& on, request_id request, Token&& token) {
+    return detail::initiate<transaction_state, Token>(
+        token, [state = detail::access::state(on), request](detail::heard_by<transaction_state> heard) {
+            detail::async_start::commit_state(state, request, std::move(heard));
+        });
+}
+
+template <class Token>
+auto async_abort(client& on, std::string stream, partition_number partition, transaction_id id,
+                 Token&& token) {
+    return detail::initiate<void, Token>(
+        token, [state = detail::access::state(on), stream = std::move(stream), partition,
+                id](detail::heard_by<void> heard) mutable {
+            detail::async_start::abort(state, std::move(stream), partition, id, std::move(heard));
+        });
+}
+
+template <class Token>
+auto async_offsets(client& on, std::string stream, std::string consumer, Token&& token) {
+    return detail::initiate<std::vector<offset_info>, Token>(
+        token, [state = detail::access::state(on), stream = std::move(stream),
+                consumer = std::move(consumer)](detail::heard_by<std::vector<offset_info>> heard) mutable {
+            detail::async_start::offsets(state, std::move(stream), std::move(consumer), std::move(heard));
+        });
+}
+
+template <class Token>
+auto async_set_offset(client& on, std::string stream, std::string consumer,
+                      std::vector<partition_position> positions, bool take_over, Token&& token) {
+    return detail::initiate<void, Token>(
+        token, [state = detail::access::state(on), stream = std::move(stream), consumer = std::move(consumer),
+                positions = std::move(positions), take_over](detail::heard_by<void> heard) mutable {
+            detail::async_start::set_offset(state, std::move(stream), std::move(consumer),
+                                            std::move(positions), take_over, std::move(heard));
+        });
+}
+
+template <class Token>
+auto async_delete_offset(client& on, std::string stream, std::string consumer, bool take_over,
+                         Token&& token) {
+    return detail::initiate<void, Token>(
+        token, [state = detail::access::state(on), stream = std::move(stream), consumer = std::move(consumer),
+                take_over](detail::heard_by<void> heard) mutable {
+            detail::async_start::delete_offset(state, std::move(stream), std::move(consumer), take_over,
+                                               std::move(heard));
+        });
+}
+
+// producer
+
+template <class Token>
+auto async_begin(producer& on, Token&& token) {
+    return detail::initiate<transaction, Token>(
+        token, [state = detail::access::state(on)](detail::heard_by<transaction> heard) {
+            detail::async_start::begin(state, std::nullopt, std::move(heard));
+        });
+}
+
+template <class Token>
+auto async_begin(producer& on, partition_number partition, Token&& token) {
+    return detail::initiate<transaction, Token>(
+        token, [state = detail::access::state(on), partition](detail::heard_by<transaction> heard) {
+            detail::async_start::begin(state, partition, std::move(heard));
+        });
+}
+
+template <class Token>
+auto async_begin_for_key(producer& on, std::string key, Token&& token) {
+    return detail::initiate<transaction, Token>(
+        token, [state = detail::access::state(on),
+                key = std::move(key)](detail::heard_by<transaction> heard) mutable {
+            detail::async_start::begin_for_key(state, std::move(key), std::move(heard));
+        });
+}
+
+template <class Token>
+auto async_send(producer& on, std::vector<std::string> items, Token&& token) {
+    return detail::initiate<transaction_id, Token>(
+        token, [state = detail::access::state(on),
+                items = std::move(items)](detail::heard_by<transaction_id> heard) mutable {
+            detail::async_start::send(state, std::nullopt, std::move(items), std::move(heard));
+        });
+}
+
+template <class Token>
+auto async_send(producer& on, partition_number partition, std::vector<std::string> items, Token&& token) {
+    return detail::initiate<transaction_id, Token>(
+        token, [state = detail::access::state(on), partition,
+                items = std::move(items)](detail::heard_by<transaction_id> heard) mutable {
+            detail::async_start::send(state, partition, std::move(items), std::move(heard));
+        });
+}
+
+template <class Token>
+auto async_checkpoint(producer& on, Token&& token) {
+    return detail::initiate<void, Token>(
+        token, [state = detail::access::state(on)](detail::heard_by<void> heard) {
+            detail::async_start::checkpoint(state, std::nullopt, std::move(heard));
+        });
+}
+
+template <class Token>
+auto async_checkpoint(producer& on, partition_number partition, Token&& token) {
+    return detail::initiate<void, Token>(
+        token, [state = detail::access::state(on), partition](detail::heard_by<void> heard) {
+            detail::async_start::checkpoint(state, partition, std::move(heard));
+        });
+}
+
+template <class Token>
+auto async_cancel(producer& on, Token&& token) {
+    return detail::initiate<void, Token>(
+        token, [state = detail::access::state(on)](detail::heard_by<void> heard) {
+            detail::async_start::cancel(state, std::nullopt, std::move(heard));
+        });
+}
+
+template <class Token>
+auto async_cancel(producer& on, partition_number partition, Token&& token) {
+    return detail::initiate<void, Token>(
+        token, [state = detail::access::state(on), partition](detail::heard_by<void> heard) {
+            detail::async_start::cancel(state, partition, std::move(heard));
+        });
+}
+
+// transaction
+
+template <class Token>
+auto async_put(transaction& on, std::string item, Token&& token) {
+    return detail::initiate<void, Token>(token, [state = detail::access::state(on), item = std::move(item)](
+                                                    detail::heard_by<void> heard) mutable {
+        detail::async_start::put(state, std::move(item), std::move(heard));
+    });
+}
+
+template <class Token>
+auto async_checkpoint(transaction& on, Token&& token) {
+    return detail::initiate<void, Token>(
+        token, [state = detail::access::state(on)](detail::heard_by<void> heard) {
+            detail::async_start::checkpoint(state, std::nullopt, std::move(heard));
+        });
+}
+
+template <class Token>
+auto async_checkpoint(transaction& on, std::string source_position, Token&& token) {
+    return detail::initiate<void, Token>(
+        token, [state = detail::access::state(on),
+                source_position = std::move(source_position)](detail::heard_by<void> heard) mutable {
+            detail::async_start::checkpoint(state, std::move(source_position), std::move(heard));
+        });
+}
+
+template <class Token>
+auto async_cancel(transaction& on, Token&& token) {
+    return detail::initiate<void, Token>(token,
+                                         [state = detail::access::state(on)](detail::heard_by<void> heard) {
+                                             detail::async_start::cancel(state, std::move(heard));
+                                         });
+}
+
+// consumer
+
+template <class Token>
+auto async_next(consumer& on, std::chrono::milliseconds timeout, Token&& token) {
+    return detail::initiate<std::optional<received_transaction>, Token>(
+        token, [state = detail::access::state(on),
+                timeout](detail::heard_by<std::optional<received_transaction>> heard) {
+            detail::async_start::next(state, std::nullopt, timeout, std::move(heard));
+        });
+}
+
+template <class Token>
+auto async_next(consumer& on, partition_number partition, std::chrono::milliseconds timeout, Token&& token) {
+    return detail::initiate<std::optional<received_transaction>, Token>(
+        token, [state = detail::access::state(on), partition,
+                timeout](detail::heard_by<std::optional<received_transaction>> heard) {
+            detail::async_start::next(state, partition, timeout, std::move(heard));
+        });
+}
+
+template <class Token>
+auto async_checkpoint(consumer& on, Token&& token) {
+    return detail::initiate<void, Token>(token,
+                                         [state = detail::access::state(on)](detail::heard_by<void> heard) {
+                                             detail::async_start::checkpoint(state, std::move(heard));
+                                         });
+}
+
+template <class Token>
+auto async_set_position(consumer& on, start to, Token&& token) {
+    return detail::initiate<void, Token>(
+        token, [state = detail::access::state(on), to = std::move(to)](detail::heard_by<void> heard) mutable {
+            detail::async_start::set_position(state, std::move(to), std::move(heard));
+        });
+}
+
+template <class Token>
+auto async_blocked_by(consumer& on, Token&& token) {
+    return detail::initiate<std::vector<blocker>, Token>(
+        token, [state = detail::access::state(on)](detail::heard_by<std::vector<blocker>> heard) {
+            detail::async_start::blocked_by(state, std::move(heard));
+        });
+}
+
+// checkpoint group
+
+template <class Token>
+auto async_checkpoint(checkpoint_group& on, Token&& token) {
+    return detail::initiate<void, Token>(token,
+                                         [state = detail::access::state(on)](detail::heard_by<void> heard) {
+                                             detail::async_start::checkpoint(state, std::move(heard));
+                                         });
+}
+
+template <class Token>
+auto async_cancel(checkpoint_group& on, Token&& token) {
+    return detail::initiate<void, Token>(token,
+                                         [state = detail::access::state(on)](detail::heard_by<void> heard) {
+                                             detail::async_start::cancel(state, std::move(heard));
+                                         });
+}
+
+}  // namespace tstreams
