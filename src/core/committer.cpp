@@ -1,0 +1,349 @@
+#include "core/committer.hpp"
+
+#include "core/frames.hpp"
+#include "core/shard_writer.hpp"
+
+#include <tstreams/error.hpp>
+
+#include <algorithm>
+
+namespace tstreams::core {
+namespace {
+
+const char* const group_key = "g";
+constexpr std::size_t members_max = 100'000;
+
+std::string describe(const transaction_ref& ref) {
+    return "transaction " + std::to_string(ref.id.value()) + " of partition " + std::to_string(ref.partition);
+}
+
+void check_request(const commit_request& request) {
+    const std::size_t members = request.transactions.size() + request.offsets.size() + request.sources.size();
+    if (members == 0 || members > members_max)
+        throw error(errc::invalid_argument, "a commit has from 1 to 100000 members");
+    if (request.request.empty()) throw error(errc::invalid_argument, "a commit needs a request id");
+    for (const decision& one : request.transactions) {
+        if (one.inline_items.size() > inline_bytes_max || (one.frames != 0 && !one.inline_items.empty()))
+            throw error(errc::too_large, "items of over 16 KiB are written as frames before the commit");
+    }
+    for (const source_update& one : request.sources) {
+        if (one.position.size() > source_position_bytes_max)
+            throw error(errc::too_large, "a source position is at most 4096 bytes");
+    }
+}
+
+ports::batch& batch_for(environment& world, std::vector<ports::batch>& batches, ports::bytes shard) {
+    // Groups are small, or mostly on one shard: the last batches are the likely ones.
+    const std::size_t looked_at = std::min<std::size_t>(batches.size(), 16);
+    for (std::size_t back = 1; back <= looked_at; ++back) {
+        ports::batch& candidate = batches[batches.size() - back];
+        if (candidate.shard == shard) return candidate;
+    }
+    batches.push_back(make_batch(world, std::move(shard), 0));
+    return batches.back();
+}
+
+}  // namespace
+
+weave::task<commit_reply> committer::commit(commit_request request) {
+    check_request(request);
+    std::ignore = clients_.get(request.session);
+    // The same request while it is under way waits for the answer of the first.
+    for (;;) {
+        const auto found = in_flight_.find(request.request);
+        if (found == in_flight_.end()) break;
+        const std::shared_ptr<weave::event> other = found->second;
+        co_await other->wait();
+    }
+    const request_id id = request.request;
+    const auto over = std::make_shared<weave::event>(world_.executor);
+    in_flight_.emplace(id, over);
+    commit_reply reply;
+    std::exception_ptr failure;
+    try {
+        reply = co_await commit_once(std::move(request));
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    in_flight_.erase(id);
+    over->set();
+    if (failure) std::rethrow_exception(failure);
+    co_return reply;
+}
+
+weave::task<commit_reply> committer::commit_once(commit_request request) {
+    const session_id session = request.session;
+    std::vector<transaction_ref> opened;
+    std::exception_ptr failure;
+    commit_reply reply;
+    try {
+        co_await open_missing(request, opened);
+        // Named: g++ 12 destroys a conditional temporary in a co_await expression twice.
+        weave::task<commit_reply> work =
+            world_.exclusive ? commit_loaded(std::move(request)) : commit_shared(std::move(request));
+        reply = co_await work;
+    } catch (const error& refused) {
+        // What was opened for this commit alone has nobody else to cancel it.
+        if (refused.outcome() != outcome::not_applied) opened.clear();
+        failure = std::current_exception();
+    }
+    if (!failure) co_return reply;
+    if (!opened.empty()) co_await open_.cancel(session, std::move(opened));
+    std::rethrow_exception(failure);
+}
+
+weave::task<commit_reply> committer::commit_loaded(commit_request request) {
+    co_await load_all(request);
+    bool open = true;
+    for (const decision& one : request.transactions) {
+        const std::shared_ptr<open_transaction> found = open_.find(one.transaction);
+        if (!found || found->state != open_transaction::phase::open) open = false;
+    }
+    if (!open) {
+        std::optional<commit_reply> answer = co_await known_answer(request);
+        if (answer) co_return std::move(*answer);
+    }
+    co_return co_await commit_exclusive(std::move(request));
+}
+
+// What an earlier call with this request id did, if it did something.
+weave::task<std::optional<commit_reply>> committer::known_answer(const commit_request& request) {
+    if (request.transactions.size() + request.offsets.size() + request.sources.size() > 1) {
+        const std::optional<group_row> row = co_await read_group(request.request);
+        if (!row) co_return std::nullopt;
+        if (row->decision == group_row::kind::aborted)
+            throw error(errc::transaction_closed, "this checkpoint was given up before; use a new request id");
+        commit_reply reply;
+        reply.transactions = row->transactions;
+        co_return reply;
+    }
+    for (const decision& one : request.transactions) {
+        const transaction_ref& ref = one.transaction;
+        const partition_key key{ref.stream, ref.partition};
+        const std::shared_ptr<partition> part = co_await parts_.load(key);
+        const std::uint32_t segment = co_await parts_.segment_behind(part, transaction_id(ref.id.value() - 1));
+        const std::optional<ports::bytes> value =
+            co_await world_.rows.get(keys::segment_shard(key, segment), keys::transaction_row(ref.id));
+        if (!value) co_return std::nullopt;
+        const transaction_row row = decode<transaction_row>(*value);
+        if (row.state != transaction_row::kind::checkpointed) co_return std::nullopt;
+        if (row.request != request.request)
+            throw error(errc::transaction_closed, describe(ref) + " is checkpointed already");
+        commit_reply reply;
+        reply.transactions.push_back(ref.id);
+        co_return reply;
+    }
+    co_return std::nullopt;
+}
+
+weave::task<void> committer::open_missing(commit_request& request, std::vector<transaction_ref>& opened) {
+    for (decision& one : request.transactions) {
+        if (one.transaction.id != transaction_id(0)) continue;
+        one.open.session = request.session;
+        const std::shared_ptr<open_transaction> fresh = co_await open_.open(one.open);
+        one.transaction = fresh->ref;
+        opened.push_back(fresh->ref);
+    }
+}
+
+// Brings everything into memory, so that the plan is made without waiting.
+weave::task<void> committer::load_all(const commit_request& request) {
+    for (const decision& one : request.transactions) {
+        const partition_key key{one.transaction.stream, one.transaction.partition};
+        if (!parts_.loaded(key)) co_await parts_.load(key);
+    }
+    for (const offset_update& one : request.offsets) {
+        const partition_key key{one.stream, one.partition};
+        const std::shared_ptr<partition> part = co_await parts_.load(key);
+        co_await parts_.load_consumer(part, one.consumer);
+    }
+    for (const source_update& one : request.sources) {
+        const partition_key key{one.stream, 0};
+        const std::shared_ptr<partition> part = co_await parts_.load(key);
+        co_await parts_.load_producer(part, one.producer);
+    }
+}
+
+committer::plan committer::make_plan(commit_request& request) {
+    plan made;
+    for (decision& one : request.transactions) {
+        made.transactions.push_back(plan_transaction(request, one));
+        made.reply.transactions.push_back(one.transaction.id);
+        made.level = stricter(made.level, made.transactions.back().part->stream->info.durability);
+    }
+    for (const offset_update& one : request.offsets) {
+        made.offsets.push_back(plan_offset(request, one));
+        made.level = stricter(made.level, made.offsets.back().part->stream->info.durability);
+    }
+    for (source_update& one : request.sources) made.sources.push_back(plan_source(request, one));
+    return made;
+}
+
+committer::planned_transaction committer::plan_transaction(const commit_request& request, decision& wanted) {
+    planned_transaction planned;
+    planned.transaction = open_.find(wanted.transaction);
+    if (!planned.transaction) open_.throw_ended(wanted.transaction);
+    const open_transaction& transaction = *planned.transaction;
+    if (transaction.session != (wanted.session != 0 ? wanted.session : request.session))
+        throw error(errc::transaction_unknown, describe(wanted.transaction) + " belongs to another client");
+    if (transaction.state != open_transaction::phase::open || transaction.writing)
+        throw error(errc::invalid_state, describe(wanted.transaction) + " is written to, or being decided, already");
+    if (transaction.frames != wanted.frames)
+        throw error(errc::invalid_state, describe(wanted.transaction) + " has " +
+                                             std::to_string(transaction.frames) + " frames, not " +
+                                             std::to_string(wanted.frames));
+    open_.check_producer(transaction.ref.stream, transaction.producer, transaction.producer_instance);
+    planned.part = parts_.loaded({wanted.transaction.stream, wanted.transaction.partition});
+    transaction_row row;
+    row.request = request.request;
+    row.place = transaction.place;
+    row.items = wanted.items;
+    row.bytes = wanted.bytes;
+    row.expires = transaction.retained_until;
+    row.inline_items = std::move(wanted.inline_items);
+    row.frames = transactions::row_frames(transaction);
+    planned.row = encode(row);
+    return planned;
+}
+
+committer::planned_offset committer::plan_offset(const commit_request& request, const offset_update& wanted) {
+    planned_offset planned;
+    planned.part = parts_.loaded({wanted.stream, wanted.partition});
+    planned.consumer = wanted.consumer;
+    if (!planned.part) throw error(errc::unavailable, "a partition was given up meanwhile; try again");
+    const auto found = planned.part->consumers.find(wanted.consumer);
+    if (found == planned.part->consumers.end() || found->second.row.instance != wanted.instance)
+        throw error(errc::fenced, "a newer instance of consumer '" + wanted.consumer + "' has taken over partition " +
+                                      std::to_string(wanted.partition));
+    planned.before = found->second.row;
+    planned.after = planned.before;
+    planned.after.position = wanted.position;
+    planned.after.updated_at = world_.clock.wall_now();
+    planned.after.request = request.request;
+    return planned;
+}
+
+committer::planned_source committer::plan_source(const commit_request& request, source_update& wanted) {
+    planned_source planned;
+    planned.part = parts_.loaded({wanted.stream, 0});
+    planned.producer = wanted.producer;
+    if (!planned.part) throw error(errc::unavailable, "a partition was given up meanwhile; try again");
+    const auto found = planned.part->producers.find(wanted.producer);
+    if (found == planned.part->producers.end() || found->second.instance != wanted.instance)
+        throw error(errc::fenced, "a newer instance of producer '" + wanted.producer + "' has taken over");
+    planned.before = found->second;
+    planned.after = planned.before;
+    planned.after.source_position = std::move(wanted.position);
+    planned.after.request = request.request;
+    return planned;
+}
+
+weave::task<commit_reply> committer::commit_exclusive(commit_request request) {
+    plan made = make_plan(request);
+    std::vector<ports::batch> batches = exclusive_batches(request, made);
+    begin(made, request.request);
+    ports::commit_result result;
+    std::exception_ptr failure;
+    try {
+        result = co_await world_.rows.commit_all(std::move(batches), made.level);
+    } catch (const error& refused) {
+        // After an unknown outcome the transactions stay as they are: nobody may read past them.
+        if (refused.outcome() == outcome::not_applied) undo(made);
+        failure = std::current_exception();
+    }
+    if (failure) std::rethrow_exception(failure);
+    if (result.status == ports::commit_status::applied) {
+        finish(made);
+        co_return std::move(made.reply);
+    }
+    if (result.status == ports::commit_status::unknown)
+        throw error(errc::outcome_unknown, "the checkpoint may or may not have happened; ask again",
+                    outcome::unknown);
+    undo(made);
+    if (result.status == ports::commit_status::condition_failed) {
+        std::optional<commit_reply> answer = co_await known_answer(request);
+        if (answer) co_return std::move(*answer);
+    }
+    throw error(errc::unavailable, "the engine did not take the checkpoint; try again");
+}
+
+std::vector<ports::batch> committer::exclusive_batches(const commit_request& request, plan& made) {
+    std::vector<ports::batch> batches;
+    batches.reserve(made.members() + 2);
+    for (planned_transaction& one : made.transactions) {
+        const open_transaction& transaction = *one.transaction;
+        ports::batch& change =
+            batch_for(world_, batches, keys::segment_shard(one.part->key, transaction.segment));
+        put(change, keys::transaction_row(transaction.ref.id), std::move(one.row));
+        change.covers.insert(change.covers.end(), transaction.blobs.begin(), transaction.blobs.end());
+        if (!one.part->tail_filed && transaction.segment == one.part->head.tail) {
+            batches.push_back(parts_.filing(*one.part));
+            one.part->tail_filed = true;
+        }
+    }
+    for (const planned_offset& one : made.offsets)
+        put(batch_for(world_, batches, keys::head_shard(one.part->key)), keys::offset_row(one.consumer),
+            encode(one.after));
+    for (const planned_source& one : made.sources)
+        put(batch_for(world_, batches, keys::head_shard(one.part->key)), keys::producer_row(one.producer),
+            encode(one.after));
+    if (made.members() > 1) {
+        group_row row;
+        row.transactions = made.reply.transactions;
+        ports::batch& group = batch_for(world_, batches, keys::group_shard(request.request));
+        require_absent(group, group_key);
+        put(group, group_key, encode(row), world_.clock.wall_now() + world_.options.group_row_ttl);
+    }
+    return batches;
+}
+
+// Positions change in memory when their write is handed over: later writes are built on them, and an exclusive
+// engine applies in that order.
+void committer::begin(const plan& made, const request_id& request) {
+    for (const planned_transaction& one : made.transactions) {
+        one.transaction->state = open_transaction::phase::deciding;
+        one.transaction->decider = request;
+    }
+    for (const planned_offset& one : made.offsets) one.part->consumers.find(one.consumer)->second.row = one.after;
+    for (const planned_source& one : made.sources) one.part->producers.find(one.producer)->second = one.after;
+}
+
+void committer::undo(plan& made) {
+    for (planned_transaction& one : made.transactions) {
+        one.transaction->state = open_transaction::phase::open;
+        // The filing was part of what failed.
+        one.part->tail_filed = one.part->tail_filed && one.transaction->segment != one.part->head.tail;
+    }
+    for (const planned_offset& one : made.offsets) {
+        const auto found = one.part->consumers.find(one.consumer);
+        if (found != one.part->consumers.end() && found->second.row.request == one.after.request)
+            found->second.row = one.before;
+    }
+    for (const planned_source& one : made.sources) {
+        const auto found = one.part->producers.find(one.producer);
+        if (found != one.part->producers.end() && found->second.request == one.after.request)
+            found->second = one.before;
+    }
+}
+
+void committer::finish(plan& made) {
+    for (planned_transaction& one : made.transactions) {
+        one.transaction->blobs.clear();
+        open_.finish(one.part, one.transaction, true);
+    }
+}
+
+weave::task<std::optional<group_row>> committer::read_group(request_id group) {
+    const std::optional<ports::bytes> value = co_await world_.rows.get(keys::group_shard(group), group_key);
+    if (!value) co_return std::nullopt;
+    co_return decode<group_row>(*value);
+}
+
+weave::task<transaction_state> committer::find_commit(request_id request) {
+    const std::optional<group_row> row = co_await read_group(request);
+    if (!row) co_return transaction_state::gone;
+    co_return row->decision == group_row::kind::committed ? transaction_state::checkpointed
+                                                          : transaction_state::not_checkpointed;
+}
+
+}  // namespace tstreams::core

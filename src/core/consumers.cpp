@@ -1,0 +1,242 @@
+#include "core/consumers.hpp"
+
+#include "core/shard_writer.hpp"
+
+#include <tstreams/error.hpp>
+
+#include <algorithm>
+
+namespace tstreams::core {
+namespace {
+
+constexpr int settle_tries = 100;
+constexpr auto settle_pause = std::chrono::milliseconds(200);
+
+std::string quoted(const std::string& consumer) { return "consumer '" + consumer + "'"; }
+
+}  // namespace
+
+weave::task<std::vector<attached_partition>> consumers::attach(attach_consumer_request request) {
+    if (request.partitions.size() != request.starts.size() || request.partitions.empty() ||
+        request.partitions.size() > partitions_max)
+        throw error(errc::invalid_argument, "a consumer reads from 1 to 1024 partitions, each with its start");
+    std::ignore = clients_.get(request.session);
+    if (!request.consumer.empty()) check_name(request.consumer, "consumer");
+    std::vector<attached_partition> attached;
+    // In order, so that two new instances of one name do not fence each other half and half.
+    for (std::size_t i = 0; i < request.partitions.size(); ++i) {
+        attached.push_back(co_await attach_one(request, i));
+    }
+    co_return attached;
+}
+
+weave::task<attached_partition> consumers::attach_one(const attach_consumer_request& request, std::size_t index) {
+    const partition_key key{request.stream, request.partitions[index]};
+    const start_point start = request.starts[index];
+    attached_partition attached;
+    attached.partition = key.partition;
+    if (request.consumer.empty()) {
+        attached.position = co_await reads_.resolve(key, start);
+        co_return attached;
+    }
+    const std::shared_ptr<partition> part = co_await parts_.load(key);
+    co_await parts_.load_consumer(part, request.consumer);
+    co_await wait_settled(part, request.consumer);
+    weave::mutex::guard gate = co_await part->gate.lock();
+    const auto found = part->consumers.find(request.consumer);
+    const bool known = found != part->consumers.end();
+    if (!known && request.must_exist)
+        throw error(errc::offset_not_found, quoted(request.consumer) + " has no stored offset in partition " +
+                                                std::to_string(key.partition));
+    offset_row row;
+    if (known) row = found->second.row;
+    if (!known || request.reset) row.position = co_await reads_.resolve(key, start);
+    ++row.instance;
+    row.updated_at = world_.clock.wall_now();
+    co_await store(part, request.consumer, row);
+    consumer_entry& entry = part->consumers.find(request.consumer)->second;
+    entry.session = request.session;
+    attached.instance = row.instance;
+    attached.position = entry.row.position;
+    co_return attached;
+}
+
+// A group that is not decided yet will change the position: a new instance begins with what it became.
+weave::task<void> consumers::wait_settled(std::shared_ptr<partition> part, std::string consumer) {
+    for (int attempt = 0; attempt < settle_tries; ++attempt) {
+        const auto found = part->consumers.find(consumer);
+        if (found == part->consumers.end() || !found->second.row.pending || part->dropped) co_return;
+        co_await sleep_until(world_, world_.clock.now() + settle_pause);
+    }
+    throw error(errc::unavailable, quoted(consumer) + " is part of a group that is still being settled; try again");
+}
+
+// Needs the gate. In memory first: a commit that is handed over later is built on it.
+weave::task<void> consumers::store(std::shared_ptr<partition> part, std::string consumer, offset_row row) {
+    ports::batch change = make_batch(world_, keys::head_shard(part->key), part->owner->epoch());
+    put(change, keys::offset_row(consumer), encode(row));
+    const auto found = part->consumers.find(consumer);
+    std::optional<offset_row> before;
+    if (found != part->consumers.end()) before = found->second.row;
+    part->consumers[consumer].row = row;
+    write_result result = write_result::unavailable;
+    std::exception_ptr failure;
+    try {
+        result = co_await parts_.write(part, std::move(change), part->stream->info.durability);
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    if (!failure && result == write_result::applied) co_return;
+    if (before) {
+        part->consumers[consumer].row = *before;
+    } else {
+        part->consumers.erase(consumer);
+    }
+    if (failure) std::rethrow_exception(failure);
+    throw error(errc::unavailable, quoted(consumer) + ": the engine cannot be reached; try again");
+}
+
+void consumers::detach(session_id session, stream_id stream, const std::string& consumer) {
+    for (const std::shared_ptr<partition>& part : parts_.of_stream(stream)) {
+        const auto found = part->consumers.find(consumer);
+        if (found != part->consumers.end() && found->second.session == session) found->second.session = 0;
+    }
+}
+
+void consumers::end_session(session_id session) {
+    for (const std::shared_ptr<partition>& part : parts_.all()) {
+        for (auto& [name, entry] : part->consumers) {
+            if (entry.session == session) entry.session = 0;
+        }
+    }
+}
+
+weave::task<attached_producer> consumers::attach_producer(attach_producer_request request) {
+    check_name(request.producer, "producer");
+    std::ignore = clients_.get(request.session);
+    if (!world_.exclusive)
+        throw error(errc::unsupported, "named producers are not supported on shared engines yet");
+    const partition_key key{request.stream, 0};
+    const std::shared_ptr<partition> part = co_await parts_.load(key);
+    co_await parts_.load_producer(part, request.producer);
+    producer_row& row = part->producers[request.producer];
+    const producer_row before = row;
+    // The newer number counts from here on: what the older instance has open can only be cancelled.
+    ++row.instance;
+    attached_producer attached;
+    attached.instance = row.instance;
+    attached.source_position = row.source_position;
+    open_.cancel_older(request.producer, request.stream, row.instance);
+    ports::batch change = make_batch(world_, keys::head_shard(key), part->owner->epoch());
+    put(change, keys::producer_row(request.producer), encode(row));
+    const write_result result = co_await parts_.write(part, std::move(change), part->stream->info.durability);
+    if (result != write_result::applied) {
+        part->producers[request.producer] = before;
+        throw error(errc::unavailable, "producer '" + request.producer + "': the engine cannot be reached; try again");
+    }
+    co_return attached;
+}
+
+weave::task<std::vector<std::shared_ptr<partition>>> consumers::all_parts(stream_id stream) {
+    const std::shared_ptr<stream_entry> entry = co_await streams_.get(stream);
+    std::vector<std::shared_ptr<partition>> parts;
+    for (partition_number number = 0; number < entry->info.partitions; ++number) {
+        const partition_key key{stream, number};
+        parts.push_back(co_await parts_.load(key));
+    }
+    co_return parts;
+}
+
+weave::task<std::vector<offset_info>> consumers::list(stream_id stream, std::string consumer) {
+    std::vector<offset_info> found;
+    const std::vector<std::shared_ptr<partition>> parts = co_await all_parts(stream);
+    for (const std::shared_ptr<partition>& part : parts) {
+        std::string from = consumer.empty() ? "c" : keys::offset_row(consumer);
+        for (;;) {
+            ports::scan_range range;
+            range.shard = keys::head_shard(part->key);
+            range.from = from;
+            range.to = consumer.empty() ? keys::behind_prefix("c") : keys::offset_row(consumer) + '\0';
+            range.limit = 1000;
+            const std::vector<ports::row> rows = co_await world_.rows.scan(std::move(range));
+            for (const ports::row& one : rows) {
+                const offset_row row = decode<offset_row>(one.value);
+                offset_info info;
+                info.consumer = one.key.substr(1);
+                info.partition = part->key.partition;
+                info.position = row.position;
+                info.updated_at = row.updated_at;
+                const auto live = part->consumers.find(info.consumer);
+                info.live = live != part->consumers.end() && live->second.session != 0 &&
+                            clients_.alive(live->second.session);
+                found.push_back(std::move(info));
+            }
+            if (rows.size() < 1000) break;
+            from = rows.back().key + '\0';
+        }
+    }
+    std::stable_sort(found.begin(), found.end(), [](const offset_info& one, const offset_info& other) {
+        return one.consumer < other.consumer;
+    });
+    co_return found;
+}
+
+void consumers::check_not_live(const partition& part, const std::string& consumer, bool take_over) const {
+    const auto found = part.consumers.find(consumer);
+    if (take_over || found == part.consumers.end() || found->second.session == 0) return;
+    const std::shared_ptr<session> client = clients_.find(found->second.session);
+    if (!client) return;
+    throw error(errc::consumer_live, quoted(consumer) + " is at work in " + client->client +
+                                         "; stop it, or take over");
+}
+
+weave::task<void> consumers::set(stream_id stream, std::string consumer, std::vector<partition_position> positions,
+                                 bool take_over) {
+    check_name(consumer, "consumer");
+    std::vector<std::shared_ptr<partition>> parts;
+    for (const partition_position& one : positions) {
+        const partition_key key{stream, one.partition};
+        const std::shared_ptr<partition> part = co_await parts_.load(key);
+        co_await parts_.load_consumer(part, consumer);
+        check_not_live(*part, consumer, take_over);
+        parts.push_back(part);
+    }
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+        const std::shared_ptr<partition> part = parts[i];
+        co_await wait_settled(part, consumer);
+        weave::mutex::guard gate = co_await part->gate.lock();
+        check_not_live(*part, consumer, take_over);
+        const auto found = part->consumers.find(consumer);
+        offset_row row;
+        if (found != part->consumers.end()) row = found->second.row;
+        ++row.instance;  // fences whoever reads under this name
+        row.position = positions[i].after;
+        row.updated_at = world_.clock.wall_now();
+        co_await store(part, consumer, row);
+        part->consumers[consumer].session = 0;
+    }
+}
+
+weave::task<void> consumers::remove(stream_id stream, std::string consumer, bool take_over) {
+    check_name(consumer, "consumer");
+    const std::vector<std::shared_ptr<partition>> parts = co_await all_parts(stream);
+    bool any = false;
+    for (const std::shared_ptr<partition>& part : parts) {
+        co_await parts_.load_consumer(part, consumer);
+        any = any || part->consumers.contains(consumer);
+        check_not_live(*part, consumer, take_over);
+    }
+    if (!any) throw error(errc::offset_not_found, quoted(consumer) + " has no stored offset in this stream");
+    for (const std::shared_ptr<partition>& part : parts) {
+        co_await wait_settled(part, consumer);
+        weave::mutex::guard gate = co_await part->gate.lock();
+        if (part->consumers.erase(consumer) == 0) continue;
+        ports::batch change = make_batch(world_, keys::head_shard(part->key), part->owner->epoch());
+        erase(change, keys::offset_row(consumer));
+        const write_result result = co_await parts_.write(part, std::move(change), part->stream->info.durability);
+        if (result != write_result::applied)
+            throw error(errc::unavailable, quoted(consumer) + ": the engine cannot be reached; try again");
+    }
+}
+
+}  // namespace tstreams::core

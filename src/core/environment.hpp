@@ -1,0 +1,102 @@
+// What the parts of a broker share: the ports, the limits, and its background work.
+#pragma once
+
+#include "core/service.hpp"
+
+#include <tstreams/ports/blob_store.hpp>
+#include <tstreams/ports/clock.hpp>
+#include <tstreams/ports/coordinator.hpp>
+#include <tstreams/ports/key_value.hpp>
+#include <weave/executor.hpp>
+#include <weave/spawn.hpp>
+#include <weave/sync.hpp>
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+namespace tstreams::core {
+
+class peers;
+
+struct broker_options {
+    weave::executor* executor = nullptr;
+    ports::clock* clock = nullptr;
+    ports::key_value* rows = nullptr;
+    ports::blob_store* blobs = nullptr;
+    ports::coordinator* coordinator = nullptr;  // needed unless rows->caps().exclusive
+    core::peers* peers = nullptr;               // how to reach other brokers of a shared engine; null: alone
+    std::string node = "embedded";              // unique among the brokers of a shared engine
+
+    std::uint32_t segment_transactions_max = 4096;
+    std::uint32_t live_segments_max = 256;       // between the oldest undecided transaction and the tail
+    std::uint32_t open_transactions_max = 100'000;
+    std::uint32_t partitions_cached_max = 16'384;
+    std::chrono::milliseconds ids_ahead{5'000};  // how far the durable id ceiling is raised
+    std::chrono::milliseconds retention_interval{10'000};
+    std::chrono::milliseconds lease_duration{10'000};  // of slots, on shared engines
+    std::chrono::seconds group_row_ttl = std::chrono::hours(1);
+    // An undecided group is settled by whoever meets it after this long.
+    std::chrono::milliseconds group_deadline{15'000};
+};
+
+// Tasks that nobody awaits. stop() waits for them; a failure ends in `failures`, with the name of the last one.
+class background {
+public:
+    explicit background(weave::executor& home) : home_(home), idle_(home) { idle_.set(); }
+
+    void run(weave::task<void> work, const char* name) {
+        if (running_++ == 0) idle_.reset();
+        weave::spawn(home_, std::move(work), [this, name](weave::outcome_of<void> result) {
+            if (result.failure()) {
+                ++failures_;
+                last_failure_ = name;
+            }
+            if (--running_ == 0) idle_.set();
+        });
+    }
+    weave::task<void> drain() {
+        while (running_ != 0) co_await idle_.wait();
+    }
+    [[nodiscard]] std::uint64_t failures() const noexcept { return failures_; }
+
+private:
+    weave::executor& home_;
+    weave::event idle_;
+    std::uint64_t running_ = 0;
+    std::uint64_t failures_ = 0;
+    const char* last_failure_ = "";
+};
+
+struct environment {
+    explicit environment(broker_options chosen)
+        : options(std::move(chosen)),
+          executor(*options.executor),
+          clock(*options.clock),
+          rows(*options.rows),
+          blobs(*options.blobs),
+          exclusive(options.rows->caps().exclusive),
+          tasks(executor) {}
+
+    const broker_options options;
+    weave::executor& executor;
+    ports::clock& clock;
+    ports::key_value& rows;
+    ports::blob_store& blobs;
+    const bool exclusive;  // only this process writes: no fences, one epoch, commit_all
+    background tasks;
+    bool stopping = false;
+
+    // Every operation of a broker has another name.
+    [[nodiscard]] ports::operation_id next_operation() noexcept {
+        ports::operation_id operation;
+        operation.high = clock.random();
+        operation.low = clock.random();
+        return operation;
+    }
+};
+
+// Waits until the clock reaches `when`.
+[[nodiscard]] weave::task<void> sleep_until(environment& world, ports::steady_time when);
+
+}  // namespace tstreams::core

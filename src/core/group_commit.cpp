@@ -1,0 +1,379 @@
+// Commits on shared engines: within one shard by one fenced batch, else over several owners.
+//
+//   prepare   each owner writes its rows as prepared, under its fence
+//   decide    the group's row, put if absent: this is the moment of the commit
+//   resolve   each owner makes its rows final; who meets a prepared row past its deadline settles the group itself
+#include "core/committer.hpp"
+#include "core/shard_writer.hpp"
+
+#include <tstreams/error.hpp>
+
+#include <algorithm>
+
+namespace tstreams::core {
+namespace {
+
+const char* const group_key = "g";
+constexpr int decide_tries = 50;
+constexpr auto decide_pause = std::chrono::milliseconds(100);
+
+std::vector<partition_key> parts_of(const commit_request& request) {
+    std::vector<partition_key> parts;
+    for (const decision& one : request.transactions)
+        parts.push_back({one.transaction.stream, one.transaction.partition});
+    for (const offset_update& one : request.offsets) parts.push_back({one.stream, one.partition});
+    std::sort(parts.begin(), parts.end());
+    parts.erase(std::unique(parts.begin(), parts.end()), parts.end());
+    return parts;
+}
+
+prepare_request part_of(const commit_request& request, const partition_key& key) {
+    prepare_request part;
+    part.session = request.session;
+    part.group = request.request;
+    for (const decision& one : request.transactions) {
+        if (partition_key{one.transaction.stream, one.transaction.partition} == key) part.transactions.push_back(one);
+    }
+    for (const offset_update& one : request.offsets) {
+        if (partition_key{one.stream, one.partition} == key) part.offsets.push_back(one);
+    }
+    return part;
+}
+
+std::vector<transaction_id> ids_of(const commit_request& request) {
+    std::vector<transaction_id> ids;
+    for (const decision& one : request.transactions) ids.push_back(one.transaction.id);
+    return ids;
+}
+
+[[noreturn]] void throw_again(const char* what) {
+    throw error(errc::unavailable, std::string(what) + " did not work out; try again");
+}
+
+}  // namespace
+
+weave::task<commit_reply> committer::commit_shared(commit_request request) {
+    if (!request.sources.empty())
+        throw error(errc::unsupported, "named producers are not supported on shared engines yet");
+    if (request.transactions.size() + request.offsets.size() == 1)
+        co_return co_await commit_in_one_shard(std::move(request));
+    co_return co_await commit_group(std::move(request));
+}
+
+weave::task<commit_reply> committer::commit_in_one_shard(commit_request request) {
+    const partition_key key = parts_of(request).front();
+    const std::shared_ptr<partition> part = co_await parts_.load(key);
+    weave::mutex::guard gate = co_await part->gate.lock();
+    if (part->dropped) throw_again("the commit");
+    for (const offset_update& one : request.offsets) co_await parts_.load_consumer(part, one.consumer);
+    if (!request.transactions.empty()) {
+        const std::shared_ptr<open_transaction> known = open_.find(request.transactions.front().transaction);
+        if (!known || known->state != open_transaction::phase::open) {
+            std::optional<commit_reply> answer = co_await known_answer(request);
+            if (answer) co_return std::move(*answer);
+        }
+        if (!part->tail_filed) co_await parts_.file_tail(part);
+    }
+    plan made = make_plan(request);
+    ports::bytes shard = keys::head_shard(key);
+    if (!made.transactions.empty()) shard = keys::segment_shard(key, made.transactions.front().transaction->segment);
+    ports::batch change = make_batch(world_, std::move(shard), part->owner->epoch());
+    for (planned_transaction& one : made.transactions) {
+        const open_transaction& transaction = *one.transaction;
+        require_absent(change, keys::transaction_row(transaction.ref.id));
+        put(change, keys::transaction_row(transaction.ref.id), std::move(one.row));
+        change.covers = transaction.blobs;
+        if (!world_.blobs.caps().commit_covers) co_await world_.blobs.sync(transaction.blobs, made.level);
+    }
+    for (const planned_offset& one : made.offsets) {
+        if (one.before.pending) throw_again("a group with this consumer is still being settled; the commit");
+        put(change, keys::offset_row(one.consumer), encode(one.after));
+    }
+    begin(made, request.request);
+    write_result result = write_result::unavailable;
+    std::exception_ptr failure;
+    try {
+        result = co_await parts_.write(part, std::move(change), made.level);
+    } catch (...) {
+        // Not owned any more, or not known: the partition was given up, and what is undecided in it is lost.
+        failure = std::current_exception();
+    }
+    if (failure) {
+        for (const planned_transaction& one : made.transactions) open_.finish(part, one.transaction, false);
+        std::rethrow_exception(failure);
+    }
+    if (result == write_result::applied) {
+        finish(made);
+        co_return std::move(made.reply);
+    }
+    undo(made);
+    throw_again("the commit");
+}
+
+weave::task<commit_reply> committer::commit_group(commit_request request) {
+    if (std::optional<commit_reply> answer = co_await known_answer(request)) co_return std::move(*answer);
+    const std::vector<partition_key> parts = parts_of(request);
+    std::exception_ptr refused;
+    try {
+        co_await prepare_all(request, parts);
+    } catch (const error&) {
+        refused = std::current_exception();
+    }
+    const bool committed = co_await decide(request.request, !refused, ids_of(request));
+    world_.tasks.run(resolve_everywhere(request.request, parts, committed), "rolling a group forward");
+    if (committed) {
+        commit_reply reply;
+        reply.transactions = ids_of(request);
+        co_return reply;
+    }
+    if (refused) std::rethrow_exception(refused);
+    throw error(errc::unavailable, "the group was given up by another broker; checkpoint again with a new request id");
+}
+
+weave::task<void> committer::prepare_all(commit_request request, std::vector<partition_key> parts) {
+    std::vector<weave::task<void>> works;
+    for (const partition_key& key : parts) {
+        prepare_request part = part_of(request, key);
+        works.push_back(prepare_at(std::move(part), key));
+    }
+    std::vector<weave::outcome_of<void>> results = co_await weave::when_all(world_.executor, std::move(works));
+    for (weave::outcome_of<void>& one : results) one.get();
+}
+
+weave::task<void> committer::prepare_at(prepare_request request, partition_key key) {
+    participant* owner = nullptr;
+    if (world_.options.peers) owner = co_await world_.options.peers->owner_of(key);
+    if (owner) {
+        co_await owner->prepare(std::move(request));
+    } else {
+        co_await prepare(std::move(request));
+    }
+}
+
+weave::task<void> committer::prepare(prepare_request request) {
+    commit_request whole;
+    whole.session = request.session;
+    whole.request = request.group;
+    whole.transactions = std::move(request.transactions);
+    whole.offsets = std::move(request.offsets);
+    for (const partition_key& key : parts_of(whole)) {
+        prepare_request part = part_of(whole, key);
+        co_await prepare_partition(std::move(part), key);
+    }
+}
+
+weave::task<void> committer::prepare_partition(prepare_request request, partition_key key) {
+    const std::shared_ptr<partition> part = co_await parts_.load(key);
+    weave::mutex::guard gate = co_await part->gate.lock();
+    if (part->dropped) throw_again("preparing a group");
+    for (const offset_update& one : request.offsets) co_await parts_.load_consumer(part, one.consumer);
+    if (!request.transactions.empty() && !part->tail_filed) co_await parts_.file_tail(part);
+    // A repeated request finds its own rows prepared.
+    std::erase_if(request.transactions, [&](const decision& one) {
+        const std::shared_ptr<open_transaction> found = open_.find(one.transaction);
+        return found && found->state == open_transaction::phase::prepared && found->decider == request.group;
+    });
+    std::erase_if(request.offsets, [&](const offset_update& one) {
+        const auto found = part->consumers.find(one.consumer);
+        return found != part->consumers.end() && found->second.row.pending &&
+               found->second.row.pending->group == request.group;
+    });
+    commit_request as_commit;
+    as_commit.session = request.session;
+    as_commit.request = request.group;
+    as_commit.transactions = std::move(request.transactions);
+    as_commit.offsets = std::move(request.offsets);
+    plan made = make_plan(as_commit);
+    for (const planned_offset& one : made.offsets) {
+        if (one.before.pending) throw_again("another group with this consumer is being settled; preparing a group");
+    }
+    for (planned_transaction& one : made.transactions) {
+        open_transaction& transaction = *one.transaction;
+        transaction_row row = decode<transaction_row>(one.row);
+        row.state = transaction_row::kind::prepared;
+        transaction.prepared_value = encode(row);
+        transaction.decider = request.group;
+        transaction.state = open_transaction::phase::prepared;
+        if (!world_.blobs.caps().commit_covers) co_await world_.blobs.sync(transaction.blobs, made.level);
+        ports::batch change =
+            make_batch(world_, keys::segment_shard(key, transaction.segment), part->owner->epoch());
+        require_absent(change, keys::transaction_row(transaction.ref.id));
+        put(change, keys::transaction_row(transaction.ref.id), transaction.prepared_value);
+        change.covers = transaction.blobs;
+        const write_result result = co_await parts_.write(part, std::move(change), made.level);
+        if (result != write_result::applied) {
+            transaction.state = open_transaction::phase::open;
+            throw_again("preparing a group");
+        }
+    }
+    if (!made.offsets.empty()) {
+        ports::batch change = make_batch(world_, keys::head_shard(key), part->owner->epoch());
+        for (planned_offset& one : made.offsets) {
+            one.after = one.before;
+            offset_row::intent intent;
+            intent.group = request.group;
+            intent.position = as_commit.offsets[static_cast<std::size_t>(&one - made.offsets.data())].position;
+            one.after.pending = intent;
+            put(change, keys::offset_row(one.consumer), encode(one.after));
+        }
+        const write_result result = co_await parts_.write(part, std::move(change), made.level);
+        if (result != write_result::applied) throw_again("preparing a group");
+        for (const planned_offset& one : made.offsets) part->consumers.find(one.consumer)->second.row = one.after;
+    }
+    world_.tasks.run(settle_later(request.group, key), "settling a group");
+}
+
+// Puts the decision if there is none, and returns the one that stands.
+weave::task<bool> committer::decide(request_id group, bool commit, std::vector<transaction_id> ids) {
+    group_row wanted;
+    wanted.decision = commit ? group_row::kind::committed : group_row::kind::aborted;
+    wanted.transactions = std::move(ids);
+    for (int attempt = 0; attempt < decide_tries; ++attempt) {
+        ports::batch change;
+        change.shard = keys::group_shard(group);
+        change.operation = world_.next_operation();
+        require_absent(change, group_key);
+        // It stays until every participant has surely seen it: an expired commit would be taken for none.
+        put(change, group_key, encode(wanted));
+        std::optional<group_row> stands;
+        try {
+            std::ignore = co_await write_shard(world_, std::move(change), durability::sync());
+            stands = co_await read_group(group);
+        } catch (const error& failure) {
+            if (failure.code() != errc::unavailable && failure.code() != errc::outcome_unknown) throw;
+        }
+        if (stands) co_return stands->decision == group_row::kind::committed;
+        co_await sleep_until(world_, world_.clock.now() + decide_pause);
+    }
+    throw error(errc::outcome_unknown, "the group's decision could not be read; ask again with the same request id",
+                outcome::unknown);
+}
+
+weave::task<void> committer::resolve_everywhere(request_id group, std::vector<partition_key> parts, bool committed) {
+    for (const partition_key& key : parts) {
+        try {
+            co_await resolve_at(group, key, committed);
+        } catch (const error&) {
+            // The owner settles it by itself when the group's deadline is over.
+        }
+    }
+}
+
+weave::task<void> committer::resolve_at(request_id group, partition_key key, bool committed) {
+    participant* owner = nullptr;
+    if (world_.options.peers) owner = co_await world_.options.peers->owner_of(key);
+    if (owner) {
+        std::vector<partition_key> one;
+        one.push_back(key);
+        co_await owner->resolve(group, std::move(one), committed);
+    } else {
+        co_await resolve_partition(group, key, committed);
+    }
+}
+
+weave::task<void> committer::resolve(request_id group, std::vector<partition_key> parts, bool committed) {
+    for (const partition_key& key : parts) co_await resolve_partition(group, key, committed);
+}
+
+weave::task<void> committer::resolve_partition(request_id group, partition_key key, bool committed) {
+    const std::shared_ptr<partition> part = parts_.loaded(key);
+    if (!part) co_return;  // whoever loads it next settles what it finds
+    weave::mutex::guard gate = co_await part->gate.lock();
+    std::vector<std::shared_ptr<open_transaction>> prepared;
+    for (const auto& [id, transaction] : part->undecided) {
+        if (transaction->state == open_transaction::phase::prepared && transaction->decider == group)
+            prepared.push_back(transaction);
+    }
+    for (const std::shared_ptr<open_transaction>& one : prepared) co_await resolve_transaction(part, one, committed);
+    std::vector<std::string> pending;
+    for (const auto& [consumer, entry] : part->consumers) {
+        if (entry.row.pending && entry.row.pending->group == group) pending.push_back(consumer);
+    }
+    for (const std::string& consumer : pending) co_await resolve_offset(part, consumer, committed);
+}
+
+weave::task<void> committer::resolve_transaction(std::shared_ptr<partition> part,
+                                                 std::shared_ptr<open_transaction> transaction, bool committed) {
+    if (part->dropped) co_return;
+    const transaction_id id = transaction->ref.id;
+    ports::batch change =
+        make_batch(world_, keys::segment_shard(part->key, transaction->segment), part->owner->epoch());
+    require_equal(change, keys::transaction_row(id), transaction->prepared_value);
+    if (committed) {
+        transaction_row row = decode<transaction_row>(transaction->prepared_value);
+        row.state = transaction_row::kind::checkpointed;
+        put(change, keys::transaction_row(id), encode(row));
+    } else {
+        erase(change, keys::transaction_row(id));
+    }
+    const write_result result = co_await parts_.write(part, std::move(change), durability::sync());
+    if (result != write_result::applied) throw_again("rolling a group forward");
+    if (!committed && transaction->session != 0 && clients_.alive(transaction->session)) {
+        // The client may try again with a new request, within the deadline.
+        transaction->state = open_transaction::phase::open;
+        co_return;
+    }
+    open_.finish(part, transaction, committed);
+}
+
+weave::task<void> committer::resolve_offset(std::shared_ptr<partition> part, std::string consumer, bool committed) {
+    const auto found = part->consumers.find(consumer);
+    if (part->dropped || found == part->consumers.end() || !found->second.row.pending) co_return;
+    offset_row row = found->second.row;
+    if (committed) {
+        row.position = row.pending->position;
+        row.request = row.pending->group;
+        row.updated_at = world_.clock.wall_now();
+    }
+    row.pending.reset();
+    ports::batch change = make_batch(world_, keys::head_shard(part->key), part->owner->epoch());
+    put(change, keys::offset_row(consumer), encode(row));
+    const write_result result = co_await parts_.write(part, std::move(change), durability::sync());
+    if (result != write_result::applied) throw_again("rolling a group forward");
+    const auto still = part->consumers.find(consumer);
+    if (still != part->consumers.end()) still->second.row = row;
+}
+
+// The coordinator may be gone: after the deadline the owner settles the group, by giving it up if nobody decided.
+weave::task<void> committer::settle_later(request_id group, partition_key key) {
+    for (;;) {
+        co_await sleep_until(world_, world_.clock.now() + world_.options.group_deadline);
+        const std::shared_ptr<partition> part = parts_.loaded(key);
+        if (!part || world_.stopping) co_return;
+        const bool waiting =
+            std::any_of(part->undecided.begin(), part->undecided.end(),
+                        [&](const auto& entry) {
+                            return entry.second->state == open_transaction::phase::prepared &&
+                                   entry.second->decider == group;
+                        }) ||
+            std::any_of(part->consumers.begin(), part->consumers.end(), [&](const auto& entry) {
+                return entry.second.row.pending && entry.second.row.pending->group == group;
+            });
+        if (!waiting) co_return;
+        try {
+            const bool committed = co_await decide(group, false, {});
+            co_await resolve_partition(group, key, committed);
+            co_return;
+        } catch (const error&) {
+            // The engine is not to be had now; the group waits.
+        }
+    }
+}
+
+weave::task<void> committer::settle_leftovers(std::shared_ptr<partition> part) {
+    std::vector<request_id> groups;
+    for (const auto& [id, transaction] : part->undecided) {
+        if (transaction->state == open_transaction::phase::prepared) groups.push_back(transaction->decider);
+    }
+    for (const auto& [consumer, entry] : part->consumers) {
+        if (entry.row.pending) groups.push_back(entry.row.pending->group);
+    }
+    std::sort(groups.begin(), groups.end());
+    groups.erase(std::unique(groups.begin(), groups.end()), groups.end());
+    for (const request_id& group : groups) {
+        const bool committed = co_await decide(group, false, {});
+        co_await resolve_partition(group, part->key, committed);
+    }
+}
+
+}  // namespace tstreams::core

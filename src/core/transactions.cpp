@@ -1,0 +1,349 @@
+#include "core/transactions.hpp"
+
+#include "core/frames.hpp"
+
+#include <tstreams/error.hpp>
+
+#include <algorithm>
+
+namespace tstreams::core {
+namespace {
+
+constexpr std::size_t ended_max = 4096;
+constexpr auto expiry_check = std::chrono::seconds(1);
+
+std::string describe(const transaction_ref& ref) {
+    return "transaction " + std::to_string(ref.id.value()) + " of partition " + std::to_string(ref.partition);
+}
+
+}  // namespace
+
+transactions::transactions(environment& world, partitions& parts, sessions& clients)
+    : world_(world), parts_(parts), clients_(clients) {
+    parts_.on_drop = [this](const std::shared_ptr<partition>& part) { forget(part); };
+}
+
+void transactions::forget(const std::shared_ptr<partition>& part) {
+    const auto undecided = part->undecided;
+    for (const auto& [id, transaction] : undecided) {
+        if (transaction->state != open_transaction::phase::deciding) finish(part, transaction, false);
+    }
+}
+
+void transactions::stop() {
+    if (expiry_) world_.clock.cancel(std::exchange(expiry_, 0));
+    for (const std::shared_ptr<partition>& part : parts_.all()) {
+        const auto undecided = part->undecided;
+        for (const auto& [id, transaction] : undecided) {
+            if (transaction->state == open_transaction::phase::open)
+                cancel_now(part, transaction, errc::shutting_down);
+        }
+        part->wake_all();
+    }
+}
+
+weave::task<std::shared_ptr<open_transaction>> transactions::open(open_request request) {
+    const partition_key key{request.stream, request.partition};
+    std::shared_ptr<session> client = clients_.get(request.session);
+    std::shared_ptr<partition> part = parts_.loaded(key);
+    if (!part) part = co_await parts_.load(key);
+    if (!request.producer.empty()) {
+        const partition_key first{request.stream, 0};
+        const std::shared_ptr<partition> names = co_await parts_.load(first);
+        co_await parts_.load_producer(names, request.producer);
+    }
+    std::optional<std::uint64_t> id;
+    while (!id) {
+        // Again after each wait: the tail may have filled up, or be rolling, meanwhile.
+        while (!part->dropped && parts_.wants_roll(*part)) co_await make_room(part);
+        check_limits(*part);
+        id = part->owner->try_mint(part->last_id.value(), 10);
+        if (!id) co_await part->owner->raise_ceiling(part->last_id.value());
+    }
+    // Nothing is awaited from here on, so the checks hold.
+    if (part->dropped || part->stream->deleted || client->ended) {
+        if (part->stream->deleted)
+            throw error(errc::stream_deleted, "stream '" + part->stream->info.name + "' has been deleted");
+        throw error(client->ended ? errc::shutting_down : errc::not_owner, "the transaction could not be opened");
+    }
+    check_producer(request.stream, request.producer, request.producer_instance);
+    const stream_info& stream = part->stream->info;
+    auto fresh = std::make_shared<open_transaction>();
+    fresh->ref.stream = key.stream;
+    fresh->ref.partition = key.partition;
+    fresh->ref.id = transaction_id(*id);
+    fresh->ref.epoch = part->owner->epoch();
+    fresh->segment = part->head.tail;
+    fresh->place = part->tail_places;
+    fresh->session = request.session;
+    fresh->client = client->client;
+    fresh->producer = std::move(request.producer);
+    fresh->producer_instance = request.producer_instance;
+    std::chrono::milliseconds longest = stream.max_open;
+    if (request.max_open.count() > 0) longest = std::min(longest, request.max_open);
+    fresh->opened_at = world_.clock.now();
+    fresh->deadline = fresh->opened_at + longest;
+    fresh->expires = world_.clock.wall_now() + longest;
+    fresh->retained_until = std::max(fresh->ref.id.time() + stream.ttl, part->last_expiry);
+    part->last_id = fresh->ref.id;
+    part->last_expiry = fresh->retained_until;
+    if (part->tail_places++ == 0) part->tail_since = fresh->ref.id.time();
+    part->add_undecided(fresh);
+    client->open.insert(fresh->ref);
+    deadlines_.emplace(fresh->deadline, fresh->ref);
+    ++open_count_;
+    schedule_expiry();
+    co_return fresh;
+}
+
+weave::task<void> transactions::make_room(std::shared_ptr<partition> part) {
+    weave::mutex::guard held = co_await part->gate.lock();
+    if (!part->dropped && parts_.wants_roll(*part)) co_await parts_.roll(part);
+}
+
+void transactions::check_limits(const partition& part) const {
+    if (open_count_ >= world_.options.open_transactions_max)
+        throw error(errc::overloaded, std::to_string(open_count_) + " transactions are open, which is the limit");
+    if (part.head.tail - part.first_live_segment() <= world_.options.live_segments_max) return;
+    const open_transaction& first = *part.undecided.begin()->second;
+    throw error(errc::overloaded, describe(first.ref) + " of " + first.client +
+                                      " has been open for too many later ones; checkpoint or abort it");
+}
+
+std::shared_ptr<open_transaction> transactions::find(const transaction_ref& ref) {
+    const std::shared_ptr<partition> part = parts_.loaded({ref.stream, ref.partition});
+    if (!part) return nullptr;
+    const auto found = part->undecided.find(ref.id);
+    if (found == part->undecided.end() || found->second->ref.epoch != ref.epoch) return nullptr;
+    return found->second;
+}
+
+void transactions::check_producer(stream_id stream, const std::string& producer, std::uint64_t instance) {
+    if (producer.empty()) return;
+    const std::shared_ptr<partition> names = parts_.loaded({stream, 0});
+    if (!names) return;  // nobody attached since it was given up: nobody newer either
+    const auto found = names->producers.find(producer);
+    if (found != names->producers.end() && found->second.instance != instance)
+        throw error(errc::fenced, "a newer instance of producer '" + producer + "' has taken over");
+}
+
+void transactions::throw_ended(const transaction_ref& ref) {
+    const auto found = ended_.find(ref);
+    const errc reason = found == ended_.end() ? errc::transaction_unknown : found->second;
+    throw error(reason, describe(ref) + ": " + std::string(text(reason)));
+}
+
+weave::task<void> transactions::write(session_id session, transaction_ref ref, bytes_view data,
+                                      std::uint32_t crc32c) {
+    std::shared_ptr<open_transaction> transaction = find(ref);
+    if (!transaction || transaction->session != session) throw_ended(ref);
+    if (transaction->state != open_transaction::phase::open || transaction->writing)
+        throw error(errc::invalid_state, describe(ref) + " is being decided or written to already");
+    std::ignore = clients_.get(session);
+    transaction->writing = true;
+    std::exception_ptr failure;
+    try {
+        co_await store_frame(transaction, data, crc32c, 0);
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    transaction->writing = false;
+    if (transaction->state == open_transaction::phase::over) {
+        // Cancelled meanwhile: this frame came too late to be dropped with the others.
+        std::vector<frame_ref> late;
+        for (ports::blob_ref& blob : transaction->blobs) late.push_back({std::move(blob), 0});
+        transaction->blobs.clear();
+        drop_frames(std::move(late));
+        throw_ended(ref);
+    }
+    if (failure) std::rethrow_exception(failure);
+    ++transaction->frames;
+}
+
+// Writes a frame and, whenever 64 of a level have come together, the index frame above them.
+weave::task<void> transactions::store_frame(std::shared_ptr<open_transaction> transaction, bytes_view data,
+                                            std::uint32_t crc, std::uint8_t level) {
+    ports::blob_name name;
+    name.stream = transaction->ref.stream;
+    name.partition = transaction->ref.partition;
+    name.transaction = transaction->ref.id.value();
+    name.epoch = transaction->ref.epoch;
+    name.chunk = transaction->chunks++;
+    frame_ref stored;
+    stored.level = level;
+    stored.blob = co_await world_.blobs.write(name, data, crc, transaction->retained_until);
+    transaction->blobs.push_back(stored.blob);
+    std::vector<frame_ref>& siblings = transaction->levels.at(level);
+    siblings.push_back(std::move(stored));
+    if (siblings.size() < index_fanout) co_return;
+    if (level + 1u == transaction->levels.size())
+        throw error(errc::too_large, describe(transaction->ref) + " has too many frames");
+    const std::string index = encode_index(siblings);
+    siblings.clear();
+    const bytes_view bytes = as_bytes(index);
+    co_await store_frame(transaction, bytes, core::crc32c(bytes), static_cast<std::uint8_t>(level + 1));
+}
+
+std::vector<frame_ref> transactions::row_frames(const open_transaction& transaction) {
+    std::vector<frame_ref> frames;
+    for (auto level = transaction.levels.rbegin(); level != transaction.levels.rend(); ++level)
+        frames.insert(frames.end(), level->begin(), level->end());
+    return frames;
+}
+
+weave::task<void> transactions::cancel(session_id session, std::vector<transaction_ref> refs) {
+    if (const std::shared_ptr<core::session> client = clients_.find(session)) client->last_seen = world_.clock.now();
+    for (const transaction_ref& ref : refs) {
+        const std::shared_ptr<open_transaction> transaction = find(ref);
+        const partition_key key{ref.stream, ref.partition};
+        if (transaction && transaction->state == open_transaction::phase::open) {
+            cancel_now(parts_.loaded(key), transaction, errc::transaction_closed);
+            continue;
+        }
+        if (transaction)
+            throw error(errc::invalid_state, describe(ref) + " is being decided; ask for the outcome of that first");
+        std::shared_ptr<partition> part;
+        try {
+            part = co_await parts_.load(key);
+        } catch (const error& failure) {
+            // Nothing of a stream that is gone can become visible.
+            if (failure.code() == errc::stream_deleted) continue;
+            throw;
+        }
+        const std::uint32_t segment = co_await parts_.segment_behind(part, transaction_id(ref.id.value() - 1));
+        const std::optional<ports::bytes> row =
+            co_await world_.rows.get(keys::segment_shard(key, segment), keys::transaction_row(ref.id));
+        if (row) throw error(errc::transaction_closed, describe(ref) + " is checkpointed already", outcome::applied);
+    }
+}
+
+weave::task<void> transactions::abort(partition_key key, transaction_id id) {
+    const std::shared_ptr<partition> part = co_await parts_.load(key);
+    const auto found = part->undecided.find(id);
+    if (found == part->undecided.end())
+        throw error(errc::transaction_unknown, "transaction " + std::to_string(id.value()) + " of partition " +
+                                                   std::to_string(key.partition) + " is not open");
+    const std::shared_ptr<open_transaction> transaction = found->second;
+    if (transaction->state != open_transaction::phase::open)
+        throw error(errc::invalid_state, describe(transaction->ref) + " is being decided; try again");
+    cancel_now(part, transaction, errc::transaction_expired);
+}
+
+void transactions::cancel_now(const std::shared_ptr<partition>& part,
+                              const std::shared_ptr<open_transaction>& transaction, errc reason) {
+    remember_end(transaction->ref, reason);
+    std::vector<frame_ref> dead;
+    for (ports::blob_ref& blob : transaction->blobs) dead.push_back({std::move(blob), 0});
+    transaction->blobs.clear();
+    finish(part, transaction, false);
+    if (!dead.empty()) drop_frames(std::move(dead));
+}
+
+void transactions::finish(const std::shared_ptr<partition>& part,
+                          const std::shared_ptr<open_transaction>& transaction, bool checkpointed) {
+    if (const std::shared_ptr<session> client = clients_.find(transaction->session))
+        client->open.erase(transaction->ref);
+    deadlines_.erase({transaction->deadline, transaction->ref});
+    if (transaction->session != 0) --open_count_;
+    part->decide(*transaction, checkpointed);
+}
+
+void transactions::end_session(session_id session) {
+    const std::shared_ptr<core::session> client = clients_.find(session);
+    if (!client) return;
+    const std::set<transaction_ref> open = client->open;
+    for (const transaction_ref& ref : open) {
+        const std::shared_ptr<open_transaction> transaction = find(ref);
+        if (transaction && transaction->state == open_transaction::phase::open)
+            cancel_now(parts_.loaded({ref.stream, ref.partition}), transaction, errc::transaction_expired);
+    }
+    clients_.end(session);
+}
+
+void transactions::cancel_older(const std::string& producer, stream_id stream, std::uint64_t instance) {
+    for (const std::shared_ptr<partition>& part : parts_.of_stream(stream)) {
+        const auto undecided = part->undecided;
+        for (const auto& [id, transaction] : undecided) {
+            if (transaction->state == open_transaction::phase::open && transaction->producer == producer &&
+                transaction->producer_instance < instance)
+                cancel_now(part, transaction, errc::fenced);
+        }
+    }
+}
+
+void transactions::cancel_stream(stream_id stream) {
+    for (const std::shared_ptr<partition>& part : parts_.of_stream(stream)) {
+        const auto undecided = part->undecided;
+        for (const auto& [id, transaction] : undecided) {
+            if (transaction->state == open_transaction::phase::open)
+                cancel_now(part, transaction, errc::stream_deleted);
+        }
+        parts_.drop(part);
+    }
+}
+
+void transactions::remember_end(const transaction_ref& ref, errc reason) {
+    if (!ended_.insert_or_assign(ref, reason).second) return;
+    ended_order_.push_back(ref);
+    if (ended_order_.size() <= ended_max) return;
+    ended_.erase(ended_order_.front());
+    ended_order_.pop_front();
+}
+
+void transactions::drop_frames(std::vector<frame_ref> frames) {
+    world_.tasks.run(drop_tree(std::move(frames)), "dropping the frames of a transaction");
+}
+
+weave::task<void> transactions::drop_tree(std::vector<frame_ref> frames) {
+    std::vector<ports::blob_ref> leaves;
+    for (frame_ref& frame : frames) {
+        if (frame.level > 0) {
+            // Children first: after a crash in between the index frame is still there to find them.
+            const std::string index = co_await world_.blobs.read(frame.blob);
+            std::vector<frame_ref> children = decode_index(index, frame.level);
+            co_await drop_tree(std::move(children));
+        }
+        leaves.push_back(std::move(frame.blob));
+    }
+    if (!leaves.empty()) co_await world_.blobs.drop(std::move(leaves));
+}
+
+void transactions::schedule_expiry() {
+    if (expiry_ != 0 || open_count_ == 0 || world_.stopping) return;
+    expiry_ = world_.clock.call_at(world_.clock.now() + expiry_check, [this] {
+        expiry_ = 0;
+        // Once through the queue: what arrived during a pause of the process is handled before anything expires.
+        world_.tasks.run(expire(), "expiring transactions");
+    });
+}
+
+weave::task<void> transactions::expire() {
+    if (world_.stopping) co_return;
+    const ports::steady_time now = world_.clock.now();
+    std::vector<session_id> silent;
+    for (const auto& [id, client] : clients_.all()) {
+        if (!client->open.empty() && now - client->last_seen > client->timeout) silent.push_back(id);
+    }
+    for (const session_id id : silent) {
+        // The session goes on; only what it kept open is over.
+        const std::set<transaction_ref> open = clients_.find(id)->open;
+        for (const transaction_ref& ref : open) {
+            const std::shared_ptr<open_transaction> transaction = find(ref);
+            if (transaction && transaction->state == open_transaction::phase::open)
+                cancel_now(parts_.loaded({ref.stream, ref.partition}), transaction, errc::transaction_expired);
+        }
+    }
+    std::vector<transaction_ref> late;
+    for (const auto& [deadline, ref] : deadlines_) {
+        if (deadline > now) break;
+        late.push_back(ref);
+    }
+    for (const transaction_ref& ref : late) {
+        const std::shared_ptr<open_transaction> transaction = find(ref);
+        if (transaction && transaction->state == open_transaction::phase::open)
+            cancel_now(parts_.loaded({ref.stream, ref.partition}), transaction, errc::transaction_expired);
+    }
+    schedule_expiry();
+}
+
+}  // namespace tstreams::core

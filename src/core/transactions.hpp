@@ -1,0 +1,72 @@
+// The life of a transaction up to its decision: opened, filled, kept alive, cancelled, expired.
+#pragma once
+
+#include "core/environment.hpp"
+#include "core/partitions.hpp"
+#include "core/sessions.hpp"
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <set>
+#include <vector>
+
+namespace tstreams::core {
+
+class transactions {
+public:
+    transactions(environment& world, partitions& parts, sessions& clients);
+
+    // Cancels everything that is open.
+    void stop();
+
+    weave::task<std::shared_ptr<open_transaction>> open(open_request request);
+    weave::task<void> write(session_id session, transaction_ref ref, bytes_view data, std::uint32_t crc32c);
+    weave::task<void> cancel(session_id session, std::vector<transaction_ref> refs);
+    weave::task<void> abort(partition_key key, transaction_id id);
+    void end_session(session_id session);
+    // Those of older instances of a named producer.
+    void cancel_older(const std::string& producer, stream_id stream, std::uint64_t instance);
+    void cancel_stream(stream_id stream);
+
+    // The open transaction that `ref` names, or null. Undecided is not always open: look at its phase.
+    [[nodiscard]] std::shared_ptr<open_transaction> find(const transaction_ref& ref);
+    // Throws fenced when a newer instance of the named producer is attached.
+    void check_producer(stream_id stream, const std::string& producer, std::uint64_t instance);
+    // Throws what became of a transaction that is not undecided: transaction_expired, fenced, stream_deleted,
+    // transaction_closed, transaction_unknown.
+    [[noreturn]] void throw_ended(const transaction_ref& ref);
+    // Decided: out of the partition, the session and the deadlines.
+    void finish(const std::shared_ptr<partition>& part, const std::shared_ptr<open_transaction>& transaction,
+                bool checkpointed);
+    // In the background; references of index frames are followed.
+    void drop_frames(std::vector<frame_ref> frames);
+    weave::task<void> drop_tree(std::vector<frame_ref> frames);
+
+    [[nodiscard]] static std::vector<frame_ref> row_frames(const open_transaction& transaction);
+
+private:
+    weave::task<void> make_room(std::shared_ptr<partition> part);
+    void check_limits(const partition& part) const;
+    weave::task<void> store_frame(std::shared_ptr<open_transaction> transaction, bytes_view data,
+                                  std::uint32_t crc32c, std::uint8_t level);
+    void cancel_now(const std::shared_ptr<partition>& part, const std::shared_ptr<open_transaction>& transaction,
+                    errc reason);
+    void remember_end(const transaction_ref& ref, errc reason);
+    void schedule_expiry();
+    weave::task<void> expire();
+    // A partition is given up: its open transactions are lost.
+    void forget(const std::shared_ptr<partition>& part);
+
+    environment& world_;
+    partitions& parts_;
+    sessions& clients_;
+    std::uint64_t open_count_ = 0;
+    std::set<std::pair<ports::steady_time, transaction_ref>> deadlines_;
+    ports::clock::timer expiry_ = 0;
+    // What became of transactions that ended without their client's doing; the newest few thousand.
+    std::map<transaction_ref, errc> ended_;
+    std::deque<transaction_ref> ended_order_;
+};
+
+}  // namespace tstreams::core
