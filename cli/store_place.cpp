@@ -1,0 +1,65 @@
+#include "cli/store_place.hpp"
+
+#include "cli/encoding.hpp"
+#include "cli/failure.hpp"
+
+#include <pwd.h>
+#include <unistd.h>
+#include <cstdlib>
+#include <filesystem>
+#include <utility>
+
+namespace tstreams::cli {
+
+namespace {
+
+constexpr std::string_view file_scheme = "file:";
+
+std::string environment(const char* name) {
+    const char* value = std::getenv(name);
+    return value == nullptr ? std::string() : std::string(value);
+}
+
+// $XDG_DATA_HOME/tstreams; the specification says to ignore a relative path there.
+std::filesystem::path data_directory() {
+    const std::filesystem::path data = environment("XDG_DATA_HOME");
+    if (data.is_absolute()) return data / "tstreams";
+    std::filesystem::path home = environment("HOME");
+    if (!home.is_absolute()) {
+        const ::passwd* user = ::getpwuid(::getuid());
+        home = user != nullptr && user->pw_dir != nullptr ? user->pw_dir : "";
+    }
+    if (!home.is_absolute())
+        throw usage_error("no home directory to keep a store in: say where with --at file:DIRECTORY");
+    return home / ".local" / "share" / "tstreams";
+}
+
+}  // namespace
+
+store_place::store_place(std::string typed) : uri_(std::move(typed)), typed_(!uri_.empty()) {
+    if (uri_.empty()) uri_ = environment("TSTREAMS_URI");
+    if (uri_.empty()) uri_ = std::string(file_scheme) + data_directory().string();
+}
+
+std::string store_place::program() const {
+    return typed_ ? "tstreams --at " + shell_word(uri_) : "tstreams";
+}
+
+client store_place::open() const {
+    client_options options;
+    options.create = false;
+    return client::open(uri_, std::move(options));
+}
+
+client store_place::open_or_create() const {
+    if (uri_.starts_with(file_scheme)) {
+        // A missing parent is usual for the default place; a failure to make it is reported by open().
+        std::error_code ignored;
+        const std::filesystem::path parent =
+            std::filesystem::path(uri_.substr(file_scheme.size())).lexically_normal().parent_path();
+        if (!parent.empty()) std::filesystem::create_directories(parent, ignored);
+    }
+    return client::open(uri_);
+}
+
+}  // namespace tstreams::cli
