@@ -114,8 +114,8 @@ auto initiate(std::remove_reference_t<Token>& token, Begin begin) {
     return boost::asio::async_initiate<Token, typename completion_signature<T>::type>(
         [begin = std::move(begin)](auto&& handler) mutable {
             using handler_type = std::decay_t<decltype(handler)>;
-            heard_by<T> heard = std::make_unique<handled_operation<T, handler_type>>(
-                std::forward<decltype(handler)>(handler));
+            heard_by<T> heard =
+                std::make_unique<handled_operation<T, handler_type>>(std::forward<decltype(handler)>(handler));
             std::move(begin)(std::move(heard));
         },
         token);
@@ -128,8 +128,8 @@ auto initiate(std::remove_reference_t<Token>& token, Begin begin) {
 template <class Token>
 auto async_create_stream(client& on, stream_options options, Token&& token) {
     return detail::initiate<stream_info, Token>(
-        token, [state = detail::access::state(on),
-                options = std::move(options)](detail::heard_by<stream_info> heard) mutable {
+        token,
+        [state = detail::access::state(on), options = std::move(options)](detail::heard_by<stream_info> heard) mutable {
             detail::async_start::create_stream(state, std::move(options), std::move(heard));
         });
 }
@@ -137,8 +137,8 @@ auto async_create_stream(client& on, stream_options options, Token&& token) {
 template <class Token>
 auto async_open_or_create(client& on, stream_options options, Token&& token) {
     return detail::initiate<stream_info, Token>(
-        token, [state = detail::access::state(on),
-                options = std::move(options)](detail::heard_by<stream_info> heard) mutable {
+        token,
+        [state = detail::access::state(on), options = std::move(options)](detail::heard_by<stream_info> heard) mutable {
             detail::async_start::open_or_create(state, std::move(options), std::move(heard));
         });
 }
@@ -153,13 +153,11 @@ auto async_find_stream(client& on, std::string name, Token&& token) {
 }
 
 template <class Token>
-auto async_list_streams(client& on, std::string prefix, std::string after, std::uint32_t limit,
-                        Token&& token) {
+auto async_list_streams(client& on, std::string prefix, std::string after, std::uint32_t limit, Token&& token) {
     return detail::initiate<stream_page, Token>(
         token, [state = detail::access::state(on), prefix = std::move(prefix), after = std::move(after),
                 limit](detail::heard_by<stream_page> heard) mutable {
-            detail::async_start::list_streams(state, std::move(prefix), std::move(after), limit,
-                                              std::move(heard));
+            detail::async_start::list_streams(state, std::move(prefix), std::move(after), limit, std::move(heard));
         });
 }
 
@@ -174,10 +172,10 @@ auto async_update_stream(client& on, std::string name, stream_changes changes, T
 
 template <class Token>
 auto async_delete_stream(client& on, std::string name, Token&& token) {
-    return detail::initiate<void, Token>(token, [state = detail::access::state(on), name = std::move(name)](
-                                                    detail::heard_by<void> heard) mutable {
-        detail::async_start::delete_stream(state, std::move(name), std::move(heard));
-    });
+    return detail::initiate<void, Token>(
+        token, [state = detail::access::state(on), name = std::move(name)](detail::heard_by<void> heard) mutable {
+            detail::async_start::delete_stream(state, std::move(name), std::move(heard));
+        });
 }
 
 template <class Token>
@@ -185,8 +183,7 @@ auto async_make_producer(client& on, std::string stream, producer_options option
     return detail::initiate<producer, Token>(
         token, [state = detail::access::state(on), stream = std::move(stream),
                 options = std::move(options)](detail::heard_by<producer> heard) mutable {
-            detail::async_start::make_producer(state, std::move(stream), std::move(options),
-                                               std::move(heard));
+            detail::async_start::make_producer(state, std::move(stream), std::move(options), std::move(heard));
         });
 }
 
@@ -195,8 +192,7 @@ auto async_make_consumer(client& on, std::string stream, consumer_options option
     return detail::initiate<consumer, Token>(
         token, [state = detail::access::state(on), stream = std::move(stream),
                 options = std::move(options)](detail::heard_by<consumer> heard) mutable {
-            detail::async_start::make_consumer(state, std::move(stream), std::move(options),
-                                               std::move(heard));
+            detail::async_start::make_consumer(state, std::move(stream), std::move(options), std::move(heard));
         });
 }
 
@@ -210,13 +206,12 @@ auto async_get(client& on, std::string stream, partition_number partition, trans
 }
 
 template <class Token>
-auto async_get_range(client& on, std::string stream, partition_number partition, transaction_id from,
-                     transaction_id to, std::uint32_t limit, Token&& token) {
+auto async_get_range(client& on, std::string stream, partition_number partition, transaction_id from, transaction_id to,
+                     std::uint32_t limit, Token&& token) {
     return detail::initiate<std::vector<received_transaction>, Token>(
         token, [state = detail::access::state(on), stream = std::move(stream), partition, from, to,
                 limit](detail::heard_by<std::vector<received_transaction>> heard) mutable {
-            detail::async_start::get_range(state, std::move(stream), partition, from, to, limit,
-                                           std::move(heard));
+            detail::async_start::get_range(state, std::move(stream), partition, from, to, limit, std::move(heard));
         });
 }
 
@@ -230,13 +225,11 @@ auto async_last(client& on, std::string stream, partition_number partition, Toke
 }
 
 template <class Token>
-auto async_scan(client& on, std::string stream, partition_number partition, transaction_id from,
-                transaction_id to, std::vector<transaction_state> states, std::uint32_t limit,
-                Token&& token) {
+auto async_scan(client& on, std::string stream, partition_number partition, transaction_id from, transaction_id to,
+                std::vector<transaction_state> states, std::uint32_t limit, Token&& token) {
     return detail::initiate<std::vector<transaction_info>, Token>(
-        token,
-        [state = detail::access::state(on), stream = std::move(stream), partition, from, to,
-         states = std::move(states), limit](detail::heard_by<std::vector<transaction_info>> heard) mutable {
+        token, [state = detail::access::state(on), stream = std::move(stream), partition, from, to,
+                states = std::move(states), limit](detail::heard_by<std::vector<transaction_info>> heard) mutable {
             detail::async_start::scan(state, std::move(stream), partition, from, to, std::move(states), limit,
                                       std::move(heard));
         });
@@ -251,13 +244,11 @@ auto async_commit_state(client& on, request_id request, Token&& token) {
 }
 
 template <class Token>
-auto async_abort(client& on, std::string stream, partition_number partition, transaction_id id,
-                 Token&& token) {
-    return detail::initiate<void, Token>(
-        token, [state = detail::access::state(on), stream = std::move(stream), partition,
-                id](detail::heard_by<void> heard) mutable {
-            detail::async_start::abort(state, std::move(stream), partition, id, std::move(heard));
-        });
+auto async_abort(client& on, std::string stream, partition_number partition, transaction_id id, Token&& token) {
+    return detail::initiate<void, Token>(token, [state = detail::access::state(on), stream = std::move(stream),
+                                                 partition, id](detail::heard_by<void> heard) mutable {
+        detail::async_start::abort(state, std::move(stream), partition, id, std::move(heard));
+    });
 }
 
 template <class Token>
@@ -270,25 +261,23 @@ auto async_offsets(client& on, std::string stream, std::string consumer, Token&&
 }
 
 template <class Token>
-auto async_set_offset(client& on, std::string stream, std::string consumer,
-                      std::vector<partition_position> positions, bool take_over, Token&& token) {
+auto async_set_offset(client& on, std::string stream, std::string consumer, std::vector<partition_position> positions,
+                      bool take_over, Token&& token) {
     return detail::initiate<void, Token>(
         token, [state = detail::access::state(on), stream = std::move(stream), consumer = std::move(consumer),
                 positions = std::move(positions), take_over](detail::heard_by<void> heard) mutable {
-            detail::async_start::set_offset(state, std::move(stream), std::move(consumer),
-                                            std::move(positions), take_over, std::move(heard));
+            detail::async_start::set_offset(state, std::move(stream), std::move(consumer), std::move(positions),
+                                            take_over, std::move(heard));
         });
 }
 
 template <class Token>
-auto async_delete_offset(client& on, std::string stream, std::string consumer, bool take_over,
-                         Token&& token) {
-    return detail::initiate<void, Token>(
-        token, [state = detail::access::state(on), stream = std::move(stream), consumer = std::move(consumer),
-                take_over](detail::heard_by<void> heard) mutable {
-            detail::async_start::delete_offset(state, std::move(stream), std::move(consumer), take_over,
-                                               std::move(heard));
-        });
+auto async_delete_offset(client& on, std::string stream, std::string consumer, bool take_over, Token&& token) {
+    return detail::initiate<void, Token>(token, [state = detail::access::state(on), stream = std::move(stream),
+                                                 consumer = std::move(consumer),
+                                                 take_over](detail::heard_by<void> heard) mutable {
+        detail::async_start::delete_offset(state, std::move(stream), std::move(consumer), take_over, std::move(heard));
+    });
 }
 
 // producer
@@ -312,19 +301,17 @@ auto async_begin(producer& on, partition_number partition, Token&& token) {
 template <class Token>
 auto async_begin_for_key(producer& on, std::string key, Token&& token) {
     return detail::initiate<transaction, Token>(
-        token, [state = detail::access::state(on),
-                key = std::move(key)](detail::heard_by<transaction> heard) mutable {
+        token, [state = detail::access::state(on), key = std::move(key)](detail::heard_by<transaction> heard) mutable {
             detail::async_start::begin_for_key(state, std::move(key), std::move(heard));
         });
 }
 
 template <class Token>
 auto async_send(producer& on, std::vector<std::string> items, Token&& token) {
-    return detail::initiate<transaction_id, Token>(
-        token, [state = detail::access::state(on),
-                items = std::move(items)](detail::heard_by<transaction_id> heard) mutable {
-            detail::async_start::send(state, std::nullopt, std::move(items), std::move(heard));
-        });
+    return detail::initiate<transaction_id, Token>(token, [state = detail::access::state(on), items = std::move(items)](
+                                                              detail::heard_by<transaction_id> heard) mutable {
+        detail::async_start::send(state, std::nullopt, std::move(items), std::move(heard));
+    });
 }
 
 template <class Token>
@@ -338,52 +325,49 @@ auto async_send(producer& on, partition_number partition, std::vector<std::strin
 
 template <class Token>
 auto async_checkpoint(producer& on, Token&& token) {
-    return detail::initiate<void, Token>(
-        token, [state = detail::access::state(on)](detail::heard_by<void> heard) {
-            detail::async_start::checkpoint(state, std::nullopt, std::move(heard));
-        });
+    return detail::initiate<void, Token>(token, [state = detail::access::state(on)](detail::heard_by<void> heard) {
+        detail::async_start::checkpoint(state, std::nullopt, std::move(heard));
+    });
 }
 
 template <class Token>
 auto async_checkpoint(producer& on, partition_number partition, Token&& token) {
-    return detail::initiate<void, Token>(
-        token, [state = detail::access::state(on), partition](detail::heard_by<void> heard) {
-            detail::async_start::checkpoint(state, partition, std::move(heard));
-        });
+    return detail::initiate<void, Token>(token,
+                                         [state = detail::access::state(on), partition](detail::heard_by<void> heard) {
+                                             detail::async_start::checkpoint(state, partition, std::move(heard));
+                                         });
 }
 
 template <class Token>
 auto async_cancel(producer& on, Token&& token) {
-    return detail::initiate<void, Token>(
-        token, [state = detail::access::state(on)](detail::heard_by<void> heard) {
-            detail::async_start::cancel(state, std::nullopt, std::move(heard));
-        });
+    return detail::initiate<void, Token>(token, [state = detail::access::state(on)](detail::heard_by<void> heard) {
+        detail::async_start::cancel(state, std::nullopt, std::move(heard));
+    });
 }
 
 template <class Token>
 auto async_cancel(producer& on, partition_number partition, Token&& token) {
-    return detail::initiate<void, Token>(
-        token, [state = detail::access::state(on), partition](detail::heard_by<void> heard) {
-            detail::async_start::cancel(state, partition, std::move(heard));
-        });
+    return detail::initiate<void, Token>(token,
+                                         [state = detail::access::state(on), partition](detail::heard_by<void> heard) {
+                                             detail::async_start::cancel(state, partition, std::move(heard));
+                                         });
 }
 
 // transaction
 
 template <class Token>
 auto async_put(transaction& on, std::string item, Token&& token) {
-    return detail::initiate<void, Token>(token, [state = detail::access::state(on), item = std::move(item)](
-                                                    detail::heard_by<void> heard) mutable {
-        detail::async_start::put(state, std::move(item), std::move(heard));
-    });
+    return detail::initiate<void, Token>(
+        token, [state = detail::access::state(on), item = std::move(item)](detail::heard_by<void> heard) mutable {
+            detail::async_start::put(state, std::move(item), std::move(heard));
+        });
 }
 
 template <class Token>
 auto async_checkpoint(transaction& on, Token&& token) {
-    return detail::initiate<void, Token>(
-        token, [state = detail::access::state(on)](detail::heard_by<void> heard) {
-            detail::async_start::checkpoint(state, std::nullopt, std::move(heard));
-        });
+    return detail::initiate<void, Token>(token, [state = detail::access::state(on)](detail::heard_by<void> heard) {
+        detail::async_start::checkpoint(state, std::nullopt, std::move(heard));
+    });
 }
 
 template <class Token>
@@ -397,10 +381,9 @@ auto async_checkpoint(transaction& on, std::string source_position, Token&& toke
 
 template <class Token>
 auto async_cancel(transaction& on, Token&& token) {
-    return detail::initiate<void, Token>(token,
-                                         [state = detail::access::state(on)](detail::heard_by<void> heard) {
-                                             detail::async_start::cancel(state, std::move(heard));
-                                         });
+    return detail::initiate<void, Token>(token, [state = detail::access::state(on)](detail::heard_by<void> heard) {
+        detail::async_start::cancel(state, std::move(heard));
+    });
 }
 
 // consumer
@@ -408,8 +391,8 @@ auto async_cancel(transaction& on, Token&& token) {
 template <class Token>
 auto async_next(consumer& on, std::chrono::milliseconds timeout, Token&& token) {
     return detail::initiate<std::optional<received_transaction>, Token>(
-        token, [state = detail::access::state(on),
-                timeout](detail::heard_by<std::optional<received_transaction>> heard) {
+        token,
+        [state = detail::access::state(on), timeout](detail::heard_by<std::optional<received_transaction>> heard) {
             detail::async_start::next(state, std::nullopt, timeout, std::move(heard));
         });
 }
@@ -425,10 +408,9 @@ auto async_next(consumer& on, partition_number partition, std::chrono::milliseco
 
 template <class Token>
 auto async_checkpoint(consumer& on, Token&& token) {
-    return detail::initiate<void, Token>(token,
-                                         [state = detail::access::state(on)](detail::heard_by<void> heard) {
-                                             detail::async_start::checkpoint(state, std::move(heard));
-                                         });
+    return detail::initiate<void, Token>(token, [state = detail::access::state(on)](detail::heard_by<void> heard) {
+        detail::async_start::checkpoint(state, std::move(heard));
+    });
 }
 
 template <class Token>
@@ -451,18 +433,16 @@ auto async_blocked_by(consumer& on, Token&& token) {
 
 template <class Token>
 auto async_checkpoint(checkpoint_group& on, Token&& token) {
-    return detail::initiate<void, Token>(token,
-                                         [state = detail::access::state(on)](detail::heard_by<void> heard) {
-                                             detail::async_start::checkpoint(state, std::move(heard));
-                                         });
+    return detail::initiate<void, Token>(token, [state = detail::access::state(on)](detail::heard_by<void> heard) {
+        detail::async_start::checkpoint(state, std::move(heard));
+    });
 }
 
 template <class Token>
 auto async_cancel(checkpoint_group& on, Token&& token) {
-    return detail::initiate<void, Token>(token,
-                                         [state = detail::access::state(on)](detail::heard_by<void> heard) {
-                                             detail::async_start::cancel(state, std::move(heard));
-                                         });
+    return detail::initiate<void, Token>(token, [state = detail::access::state(on)](detail::heard_by<void> heard) {
+        detail::async_start::cancel(state, std::move(heard));
+    });
 }
 
 }  // namespace tstreams

@@ -49,7 +49,8 @@ public:
     ~client() = default;
 
     // Cancels open transactions, ends subscribers, closes the store. Later calls on anything of this client throw
-    // shutting_down. Idempotent.
+    // shutting_down. Idempotent. Throws storage_failed, no_space when what levels below sync had not stored yet
+    // could not be stored; the client is closed all the same.
     void close();
 
     // Streams. Throws stream_exists, invalid_name, invalid_argument.

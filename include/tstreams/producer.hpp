@@ -38,7 +38,8 @@ struct producer_options {
     // The partitions it may write to; empty: all. begin() goes round these.
     std::vector<partition_number> partitions{};
     // Chooses the partition for begin() in place of round robin; gets the partitions that may be written to and
-    // returns one of them. Called under the producer's lock: it must not call the producer.
+    // returns one of them. Called under the producer's lock: it must not call the producer, nor block, because for
+    // send_and_forget it runs inside the broker.
     std::function<partition_number(std::span<const partition_number>)> partitioner{};
     when_open policy = when_open::enqueue;
     std::chrono::milliseconds max_open{0};  // deadline of its transactions; zero: the stream's
@@ -58,7 +59,9 @@ public:
     // transaction_open (by policy).
     transaction begin();
     transaction begin(partition_number partition);
-    // The same key goes to the same partition as long as the number of partitions stays.
+    // The same key goes to the same partition as long as the number of partitions stays: the 64-bit FNV-1a hash of
+    // its bytes, modulo that number (as it was when the producer was made). Throws partition_not_found for a
+    // partition that the producer may not write to.
     transaction begin_for_key(std::string_view key);
 
     // begin, put and checkpoint in one step; returns the id. Errors and outcomes as transaction::checkpoint, but

@@ -25,13 +25,14 @@ public:
     transaction() noexcept = default;  // empty: every call throws invalid_state
     transaction(transaction&&) noexcept = default;
     transaction& operator=(transaction&& other) noexcept;
-    ~transaction();  // cancels an open one; failures are counted, not thrown
+    ~transaction();  // cancels an open one, without waiting and without a word of failures
 
     // Adds an item. The bytes are copied before the call returns; a full frame (1 MiB) is handed to the store, so
-    // memory stays bounded however large the transaction grows. Blocks while the client's byte budget is used up.
+    // memory stays bounded however large the transaction grows. Blocks while the client's byte budget is used up,
+    // for as long as its session_timeout; then throws overloaded.
     // Throws too_large (over the client's item_bytes_max), transaction_closed, transaction_expired, fenced,
-    // stream_deleted, no_space, storage_failed: not_applied. After too_large the transaction is still usable,
-    // after the others only cancel() is.
+    // stream_deleted, no_space, storage_failed: not_applied. After too_large and overloaded the transaction is still
+    // usable, after the others only cancel() is.
     void put(bytes_view item);
     void put(std::string_view item) { put(as_bytes(item)); }
     void put(const char* item) { put(std::string_view(item)); }

@@ -59,6 +59,7 @@ weave::task<void> broker::stop() {
     all.cleaning.stop();
     all.open.stop();
     all.reads.stop();
+    all.world.wake_sleepers();
     co_await all.world.tasks.drain();
     co_await all.owners.stop();
 }
@@ -212,8 +213,8 @@ weave::task<void> broker::delete_offset(stream_id stream, std::string consumer, 
 
 weave::task<void> broker::prepare(prepare_request request) { return pieces_->commits.prepare(std::move(request)); }
 
-weave::task<void> broker::resolve(request_id group, std::vector<partition_key> parts, bool committed) {
-    return pieces_->commits.resolve(group, std::move(parts), committed);
+weave::task<void> broker::resolve(request_id group, std::vector<partition_key> parts, group_row decided) {
+    return pieces_->commits.resolve(group, std::move(parts), std::move(decided));
 }
 
 }  // namespace tstreams::core

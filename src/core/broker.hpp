@@ -64,7 +64,7 @@ public:
     weave::task<void> delete_offset(stream_id stream, std::string consumer, bool take_over) override;
 
     weave::task<void> prepare(prepare_request request) override;
-    weave::task<void> resolve(request_id group, std::vector<partition_key> parts, bool committed) override;
+    weave::task<void> resolve(request_id group, std::vector<partition_key> parts, group_row decided) override;
 
 private:
     struct pieces;

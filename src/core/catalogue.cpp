@@ -146,7 +146,8 @@ weave::task<void> catalogue::commit(ports::batch change, std::string name) {
     if (result == write_result::applied) co_return;
     if (result == write_result::refused)
         throw error(errc::stream_exists, quoted(name) + " was changed by somebody else; look and try again");
-    throw error(errc::unavailable, quoted(name) + ": the engine cannot be reached; try again");
+    throw error(errc::unavailable, quoted(name) + ": the engine cannot be reached; try again",
+                world_.exclusive ? outcome::not_applied : outcome::unknown);
 }
 
 weave::task<stream_info> catalogue::create(create_request request) {
@@ -169,12 +170,18 @@ weave::task<stream_info> catalogue::create(create_request request) {
         both.push_back(std::move(by_id));
         both.push_back(std::move(by_name));
         const ports::commit_result done = co_await world_.rows.commit_all(std::move(both), durability::sync());
+        if (done.status != ports::commit_status::applied) result = write_result::unavailable;
         if (done.status == ports::commit_status::condition_failed) result = write_result::refused;
     } else {
         // The row by id first: without the name it is never seen.
         result = co_await write_shard(world_, std::move(by_id), durability::sync());
         if (result == write_result::applied)
             result = co_await write_shard(world_, std::move(by_name), durability::sync());
+    }
+    if (result == write_result::unavailable && !world_.exclusive) {
+        // A row that another broker wrote to the shard meanwhile hides whether this one was applied.
+        const std::optional<stream_row> there = co_await read_row(row.info.name);
+        if (there && there->info.id == row.info.id) result = write_result::applied;
     }
     if (result == write_result::applied) {
         remember(row.info);

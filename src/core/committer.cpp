@@ -6,6 +6,7 @@
 #include <tstreams/error.hpp>
 
 #include <algorithm>
+#include <set>
 
 namespace tstreams::core {
 namespace {
@@ -77,19 +78,44 @@ weave::task<commit_reply> committer::commit_once(commit_request request) {
     std::exception_ptr failure;
     commit_reply reply;
     try {
+        // What is opened and decided in one step is found again by its request only: by the row of a group.
+        const bool one_step = std::any_of(request.transactions.begin(), request.transactions.end(),
+                                          [](const decision& one) { return one.transaction.id == transaction_id(0); });
+        if (one_step && !world_.exclusive) {
+            std::optional<commit_reply> answer = co_await group_answer(request.request);
+            if (answer) co_return std::move(*answer);
+        }
         co_await open_missing(request, opened);
         // Named: g++ 12 destroys a conditional temporary in a co_await expression twice.
         weave::task<commit_reply> work =
-            world_.exclusive ? commit_loaded(std::move(request)) : commit_shared(std::move(request));
+            world_.exclusive ? commit_loaded(std::move(request)) : commit_shared(std::move(request), one_step);
         reply = co_await work;
     } catch (const error& refused) {
         // What was opened for this commit alone has nobody else to cancel it.
         if (refused.outcome() != outcome::not_applied) opened.clear();
         failure = std::current_exception();
     }
-    if (!failure) co_return reply;
-    if (!opened.empty()) co_await open_.cancel(session, std::move(opened));
-    std::rethrow_exception(failure);
+    if (!failure && world_.exclusive) co_return reply;
+    if (!failure && !opened.empty()) {
+        // An earlier try with this request may have been faster: then what this one opened is nobody's.
+        const std::set<transaction_id> decided(reply.transactions.begin(), reply.transactions.end());
+        std::erase_if(opened, [&](const transaction_ref& ref) { return decided.contains(ref.id); });
+    }
+    if (!opened.empty()) co_await give_up(session, std::move(opened));
+    if (failure) std::rethrow_exception(failure);
+    co_return reply;
+}
+
+weave::task<void> committer::give_up(session_id session, std::vector<transaction_ref> opened) {
+    for (const transaction_ref& ref : opened) {
+        const std::shared_ptr<open_transaction> transaction = open_.find(ref);
+        if (!transaction) continue;
+        transaction->abandoned = true;
+        if (transaction->state != open_transaction::phase::open) continue;
+        std::vector<transaction_ref> one;
+        one.push_back(ref);
+        co_await open_.cancel(session, std::move(one));
+    }
 }
 
 weave::task<commit_reply> committer::commit_loaded(commit_request request) {
@@ -108,15 +134,8 @@ weave::task<commit_reply> committer::commit_loaded(commit_request request) {
 
 // What an earlier call with this request id did, if it did something.
 weave::task<std::optional<commit_reply>> committer::known_answer(const commit_request& request) {
-    if (request.transactions.size() + request.offsets.size() + request.sources.size() > 1) {
-        const std::optional<group_row> row = co_await read_group(request.request);
-        if (!row) co_return std::nullopt;
-        if (row->decision == group_row::kind::aborted)
-            throw error(errc::transaction_closed, "this checkpoint was given up before; use a new request id");
-        commit_reply reply;
-        reply.transactions = row->transactions;
-        co_return reply;
-    }
+    if (request.transactions.size() + request.offsets.size() + request.sources.size() > 1)
+        co_return co_await group_answer(request.request);
     for (const decision& one : request.transactions) {
         const transaction_ref& ref = one.transaction;
         const partition_key key{ref.stream, ref.partition};
@@ -130,10 +149,20 @@ weave::task<std::optional<commit_reply>> committer::known_answer(const commit_re
         if (row.request != request.request)
             throw error(errc::transaction_closed, describe(ref) + " is checkpointed already");
         commit_reply reply;
-        reply.transactions.push_back(ref.id);
+        for (const decision& member : request.transactions) reply.transactions.push_back(member.transaction.id);
         co_return reply;
     }
     co_return std::nullopt;
+}
+
+weave::task<std::optional<commit_reply>> committer::group_answer(request_id request) {
+    const std::optional<group_row> row = co_await read_group(request);
+    if (!row) co_return std::nullopt;
+    if (row->decision == group_row::kind::aborted)
+        throw error(errc::transaction_closed, "this checkpoint was given up before; use a new request id");
+    commit_reply reply;
+    reply.transactions = row->transactions;
+    co_return reply;
 }
 
 weave::task<void> committer::open_missing(commit_request& request, std::vector<transaction_ref>& opened) {
@@ -216,6 +245,9 @@ committer::planned_offset committer::plan_offset(const commit_request& request, 
         throw error(errc::fenced, "a newer instance of consumer '" + wanted.consumer + "' has taken over partition " +
                                       std::to_string(wanted.partition));
     planned.before = found->second.row;
+    if (wanted.expected && planned.before.position != *wanted.expected)
+        throw error(errc::invalid_state, "the offset of consumer '" + wanted.consumer + "' in partition " +
+                                             std::to_string(wanted.partition) + " is not at the expected position");
     planned.after = planned.before;
     planned.after.position = wanted.position;
     planned.after.updated_at = world_.clock.wall_now();
@@ -287,7 +319,7 @@ std::vector<ports::batch> committer::exclusive_batches(const commit_request& req
     for (const planned_source& one : made.sources)
         put(batch_for(world_, batches, keys::head_shard(one.part->key)), keys::producer_row(one.producer),
             encode(one.after));
-    if (made.members() > 1) {
+    if (request.has_group_row()) {
         group_row row;
         row.transactions = made.reply.transactions;
         ports::batch& group = batch_for(world_, batches, keys::group_shard(request.request));

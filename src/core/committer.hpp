@@ -31,7 +31,8 @@ public:
     // On return everything named is prepared: it commits or not as the group's row will say. Throws when it
     // cannot be; what was prepared before the failure is rolled back with the group.
     virtual weave::task<void> prepare(prepare_request request) = 0;
-    virtual weave::task<void> resolve(request_id group, std::vector<partition_key> parts, bool committed) = 0;
+    // `decided` is the group's row.
+    virtual weave::task<void> resolve(request_id group, std::vector<partition_key> parts, group_row decided) = 0;
 };
 
 // Finds the owners of partitions; a cluster's routing. Throws unavailable.
@@ -45,9 +46,7 @@ class committer {
 public:
     committer(environment& world, partitions& parts, transactions& open, sessions& clients)
         : world_(world), parts_(parts), open_(open), clients_(clients) {
-        parts_.on_leftover = [this](const std::shared_ptr<partition>& part) {
-            world_.tasks.run(settle_leftovers(part), "settling a group of a former owner");
-        };
+        parts_.on_leftover = [this](const std::shared_ptr<partition>& part) { settle_leftovers(part); };
     }
 
     weave::task<commit_reply> commit(commit_request request);
@@ -55,9 +54,9 @@ public:
 
     // As a participant.
     weave::task<void> prepare(prepare_request request);
-    weave::task<void> resolve(request_id group, std::vector<partition_key> parts, bool committed);
-    // Settles what a former owner left prepared.
-    weave::task<void> settle_leftovers(std::shared_ptr<partition> part);
+    weave::task<void> resolve(request_id group, std::vector<partition_key> parts, group_row decided);
+    // Settles what a former owner left prepared, in the background.
+    void settle_leftovers(const std::shared_ptr<partition>& part);
 
 private:
     struct planned_transaction {
@@ -102,21 +101,30 @@ private:
     void undo(plan& made);
     void finish(plan& made);
 
-    weave::task<commit_reply> commit_shared(commit_request request);
+    weave::task<commit_reply> commit_shared(commit_request request, bool as_group);
+    weave::task<std::optional<commit_reply>> group_answer(request_id request);
+    weave::task<void> give_up(session_id session, std::vector<transaction_ref> opened);
     weave::task<commit_reply> commit_in_one_shard(commit_request request);
     weave::task<commit_reply> commit_group(commit_request request);
     weave::task<void> prepare_all(commit_request request, std::vector<partition_key> parts);
     weave::task<void> prepare_at(prepare_request request, partition_key key);
     weave::task<void> prepare_partition(prepare_request request, partition_key key);
-    weave::task<bool> decide(request_id group, bool commit, std::vector<transaction_id> ids);
+    static void leave_out_prepared(prepare_request& request, partition& part, transactions& open);
+    weave::task<void> write_prepared(std::shared_ptr<partition> part, planned_transaction planned, request_id group,
+                                     durability level);
+    weave::task<void> write_intents(std::shared_ptr<partition> part, std::vector<planned_offset> offsets,
+                                    request_id group, durability level);
+    weave::task<void> settle_before(std::shared_ptr<partition> part, std::string consumer, request_id group);
+    weave::task<group_row> decide(request_id group, bool commit, std::vector<transaction_id> ids);
     weave::task<std::optional<group_row>> read_group(request_id group);
-    weave::task<void> resolve_everywhere(request_id group, std::vector<partition_key> parts, bool committed);
-    weave::task<void> resolve_at(request_id group, partition_key key, bool committed);
-    weave::task<void> resolve_partition(request_id group, partition_key key, bool committed);
+    weave::task<void> resolve_everywhere(request_id group, std::vector<partition_key> parts, group_row decided);
+    weave::task<void> resolve_at(request_id group, partition_key key, group_row decided);
+    weave::task<void> resolve_partition(request_id group, partition_key key, group_row decided);
     weave::task<void> resolve_transaction(std::shared_ptr<partition> part,
                                           std::shared_ptr<open_transaction> transaction, bool committed);
     weave::task<void> resolve_offset(std::shared_ptr<partition> part, std::string consumer, bool committed);
     weave::task<void> settle_later(request_id group, partition_key key);
+    weave::task<void> settle_group(request_id group, std::shared_ptr<partition> part);
 
     environment& world_;
     partitions& parts_;

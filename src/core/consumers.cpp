@@ -41,8 +41,7 @@ weave::task<attached_partition> consumers::attach_one(const attach_consumer_requ
     }
     const std::shared_ptr<partition> part = co_await parts_.load(key);
     co_await parts_.load_consumer(part, request.consumer);
-    co_await wait_settled(part, request.consumer);
-    weave::mutex::guard gate = co_await part->gate.lock();
+    weave::mutex::guard gate = co_await settled_gate(part, request.consumer);
     const auto found = part->consumers.find(request.consumer);
     const bool known = found != part->consumers.end();
     if (!known && request.must_exist)
@@ -61,11 +60,16 @@ weave::task<attached_partition> consumers::attach_one(const attach_consumer_requ
     co_return attached;
 }
 
-// A group that is not decided yet will change the position: a new instance begins with what it became.
-weave::task<void> consumers::wait_settled(std::shared_ptr<partition> part, std::string consumer) {
+// The gate, with no group of the consumer undecided: that would change the position behind a new instance's back.
+weave::task<weave::mutex::guard> consumers::settled_gate(std::shared_ptr<partition> part, std::string consumer) {
     for (int attempt = 0; attempt < settle_tries; ++attempt) {
+        weave::mutex::guard gate = co_await part->gate.lock();
+        if (part->dropped)
+            throw error(part->stream->deleted ? errc::stream_deleted : errc::unavailable,
+                        quoted(consumer) + ": its partition was given up");
         const auto found = part->consumers.find(consumer);
-        if (found == part->consumers.end() || !found->second.row.pending || part->dropped) co_return;
+        if (found == part->consumers.end() || !found->second.row.pending) co_return std::move(gate);
+        gate.unlock();
         co_await sleep_until(world_, world_.clock.now() + settle_pause);
     }
     throw error(errc::unavailable, quoted(consumer) + " is part of a group that is still being settled; try again");
@@ -160,9 +164,17 @@ weave::task<std::vector<offset_info>> consumers::list(stream_id stream, std::str
             range.limit = 1000;
             const std::vector<ports::row> rows = co_await world_.rows.scan(std::move(range));
             for (const ports::row& one : rows) {
-                const offset_row row = decode<offset_row>(one.value);
+                offset_row row = decode<offset_row>(one.value);
                 offset_info info;
                 info.consumer = one.key.substr(1);
+                if (row.pending) {
+                    // Of a group that may be committed already: the position is what that made of it.
+                    co_await parts_.load_consumer(part, info.consumer);
+                    const weave::mutex::guard settled = co_await settled_gate(part, info.consumer);
+                    const auto known = part->consumers.find(info.consumer);
+                    if (known == part->consumers.end()) continue;
+                    row = known->second.row;
+                }
                 info.partition = part->key.partition;
                 info.position = row.position;
                 info.updated_at = row.updated_at;
@@ -203,8 +215,7 @@ weave::task<void> consumers::set(stream_id stream, std::string consumer, std::ve
     }
     for (std::size_t i = 0; i < parts.size(); ++i) {
         const std::shared_ptr<partition> part = parts[i];
-        co_await wait_settled(part, consumer);
-        weave::mutex::guard gate = co_await part->gate.lock();
+        weave::mutex::guard gate = co_await settled_gate(part, consumer);
         check_not_live(*part, consumer, take_over);
         const auto found = part->consumers.find(consumer);
         offset_row row;
@@ -228,8 +239,7 @@ weave::task<void> consumers::remove(stream_id stream, std::string consumer, bool
     }
     if (!any) throw error(errc::offset_not_found, quoted(consumer) + " has no stored offset in this stream");
     for (const std::shared_ptr<partition>& part : parts) {
-        co_await wait_settled(part, consumer);
-        weave::mutex::guard gate = co_await part->gate.lock();
+        weave::mutex::guard gate = co_await settled_gate(part, consumer);
         if (part->consumers.erase(consumer) == 0) continue;
         ports::batch change = make_batch(world_, keys::head_shard(part->key), part->owner->epoch());
         erase(change, keys::offset_row(consumer));

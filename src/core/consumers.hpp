@@ -31,7 +31,7 @@ private:
     weave::task<void> store(std::shared_ptr<partition> part, std::string consumer, offset_row row);
     weave::task<std::vector<std::shared_ptr<partition>>> all_parts(stream_id stream);
     void check_not_live(const partition& part, const std::string& consumer, bool take_over) const;
-    weave::task<void> wait_settled(std::shared_ptr<partition> part, std::string consumer);
+    weave::task<weave::mutex::guard> settled_gate(std::shared_ptr<partition> part, std::string consumer);
 
     environment& world_;
     catalogue& streams_;

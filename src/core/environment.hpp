@@ -13,6 +13,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <string>
 
 namespace tstreams::core {
@@ -86,6 +87,13 @@ struct environment {
     const bool exclusive;  // only this process writes: no fences, one epoch, commit_all
     background tasks;
     bool stopping = false;
+    std::map<std::uint64_t, weave::event*> sleeping;  // in sleep_until, in the order of their coming
+    std::uint64_t sleepers = 0;                       // so far
+
+    // What sleeps in the background goes on at once, and finds the broker stopping.
+    void wake_sleepers() {
+        for (const auto& [number, one] : sleeping) one->set();
+    }
 
     // Every operation of a broker has another name.
     [[nodiscard]] ports::operation_id next_operation() noexcept {
@@ -96,7 +104,7 @@ struct environment {
     }
 };
 
-// Waits until the clock reaches `when`.
+// Waits until the clock reaches `when`, or the broker stops.
 [[nodiscard]] weave::task<void> sleep_until(environment& world, ports::steady_time when);
 
 }  // namespace tstreams::core

@@ -46,7 +46,7 @@ struct open_transaction {
     phase state = phase::open;
     request_id decider;             // of the commit under way, or of the group
     std::string prepared_value;     // the row as stored, while prepared
-    bool resolving = false;
+    bool abandoned = false;         // once its group is given up nobody will decide it any more
     bool writing = false;
     std::uint32_t frames = 0;       // written by the client
     std::uint32_t chunks = 0;       // blobs written, index frames included

@@ -283,6 +283,13 @@ weave::task<write_result> partitions::write(std::shared_ptr<partition> part, por
     co_return result;
 }
 
+weave::task<void> partitions::confirm(std::shared_ptr<partition> part) {
+    if (world_.exclusive) co_return;
+    ports::batch nothing = make_batch(world_, keys::head_shard(part->key), part->owner->epoch());
+    const write_result result = co_await write(part, std::move(nothing), durability::process());
+    if (result != write_result::applied) throw error(errc::unavailable, place_of(part->key) + ": try again");
+}
+
 void partitions::drop(const std::shared_ptr<partition>& part) {
     if (part->dropped) return;
     part->dropped = true;

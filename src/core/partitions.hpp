@@ -37,6 +37,10 @@ public:
     // Writes to a shard of the partition; a fenced write gives up the slot and throws not_owner.
     weave::task<write_result> write(std::shared_ptr<partition> part, ports::batch change, durability level);
 
+    // Throws not_owner where a newer owner has the partition: what this one does not know of may be there all the
+    // same. Needs the gate; does nothing on an exclusive engine.
+    weave::task<void> confirm(std::shared_ptr<partition> part);
+
     // Brings the row of a consumer or named producer into memory, if there is one.
     weave::task<void> load_consumer(std::shared_ptr<partition> part, std::string consumer);
     weave::task<void> load_producer(std::shared_ptr<partition> part, std::string producer);

@@ -86,9 +86,10 @@ weave::task<read_reply> reader::read(read_request request) {
         reply.end = true;
         co_return reply;
     }
-    transaction_id limit = seen.limit;
-    if (request.up_to != highest_id) limit = std::min(limit, transaction_id(request.up_to.value() + 1));
     const transaction_id known_end = request.skip_open ? part->last_checkpointed() : part->visible_end();
+    // What is opened and checkpointed from here on, by this owner or a newer one, may overtake one that is open.
+    transaction_id limit = std::min(seen.limit, transaction_id(known_end.value() + 1));
+    if (request.up_to != highest_id) limit = std::min(limit, transaction_id(request.up_to.value() + 1));
     const std::uint32_t count = std::clamp(request.transactions_max, 1u, rows_max);
     std::vector<ports::row> rows = co_await rows_behind(part, request.after, limit, count, request.bytes_max);
     const wall_time now = world_.clock.wall_now();
@@ -222,6 +223,10 @@ weave::task<service::found_transaction> reader::find(partition_key key, transact
         found.info = describe(*open->second);
         co_return found;
     }
+    if (!world_.exclusive) {
+        const weave::mutex::guard gate = co_await part->gate.lock();
+        co_await parts_.confirm(part);
+    }
     if (id.value() == 0 || id > part->last_id) co_return found;
     if (id <= part->head.last_removed) {
         found.info.state = transaction_state::gone;
@@ -232,6 +237,10 @@ weave::task<service::found_transaction> reader::find(partition_key key, transact
         co_await world_.rows.get(keys::segment_shard(key, segment), keys::transaction_row(id));
     if (!value) co_return found;
     transaction_row row = decode<transaction_row>(*value);
+    if (row.state == transaction_row::kind::prepared) {
+        found.info.state = transaction_state::open;
+        co_return found;
+    }
     if (row.expires <= world_.clock.wall_now()) {
         found.info.state = transaction_state::gone;
         co_return found;

@@ -5,10 +5,10 @@ namespace {
 
 template <class Integer>
 void append_big_endian(std::string& out, Integer value) {
-    for (std::size_t shift = sizeof(Integer) * 8; shift != 0;) {
-        shift -= 8;
-        out.push_back(static_cast<char>(value >> shift));
-    }
+    char bytes[sizeof(Integer)];
+    for (std::size_t i = 0; i < sizeof(Integer); ++i)
+        bytes[i] = static_cast<char>(value >> (8 * (sizeof(Integer) - 1 - i)));
+    out.append(bytes, sizeof(Integer));
 }
 
 }  // namespace

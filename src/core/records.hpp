@@ -15,6 +15,9 @@ namespace tstreams::core {
 // Integers are big-endian, so that they order as keys too.
 class record_writer {
 public:
+    record_writer() = default;
+    explicit record_writer(std::size_t bytes_expected) { bytes_.reserve(bytes_expected); }
+
     record_writer& u8(std::uint8_t value);
     record_writer& u16(std::uint16_t value);
     record_writer& u32(std::uint32_t value);

@@ -48,10 +48,15 @@ weave::task<void> retention::round() {
 }
 
 weave::task<void> retention::purge_all() {
-    const std::vector<std::pair<stream_id, std::uint32_t>> deleted = co_await streams_.deletions();
-    for (const auto& [stream, partitions] : deleted) {
-        if (world_.stopping) co_return;
-        co_await purge(stream, partitions);
+    std::vector<std::pair<stream_id, std::uint32_t>> before;
+    for (;;) {
+        const std::vector<std::pair<stream_id, std::uint32_t>> deleted = co_await streams_.deletions();
+        if (deleted == before) co_return;
+        for (const auto& [stream, partitions] : deleted) {
+            if (world_.stopping) co_return;
+            co_await purge(stream, partitions);
+        }
+        before = deleted;
     }
 }
 
@@ -59,7 +64,7 @@ weave::task<void> retention::sweep() {
     for (int rounds = 0; rounds < 64; ++rounds) {
         ports::scan_range range;
         range.shard = keys::work_shard(0);
-        range.from = "x";
+        range.from = keys::due_row(0, partition_key{}, 0);
         range.to = keys::due_row(to_seconds(world_.clock.wall_now()), partition_key{}, 0);
         range.limit = due_per_round;
         const std::vector<ports::row> rows = co_await world_.rows.scan(std::move(range));

@@ -106,7 +106,10 @@ head_row decode<head_row>(std::string_view value) {
 }
 
 std::string encode(const transaction_row& row) {
-    record_writer out = start_row();
+    constexpr std::size_t fixed_bytes = 64;
+    constexpr std::size_t frame_bytes = 32;
+    record_writer out(fixed_bytes + row.frames.size() * frame_bytes + row.inline_items.size());
+    out.u8(version);
     out.u8(static_cast<std::uint8_t>(row.state));
     write_id(out, row.request);
     out.u32(row.place).u64(row.items).u64(row.bytes).time(row.expires);

@@ -77,9 +77,15 @@ struct source_update {
 struct commit_request {
     session_id session = 0;
     tstreams::request_id request;
+    bool group = false;  // find_commit is to know of it, even if it has one member only
     std::vector<decision> transactions;
     std::vector<offset_update> offsets;
     std::vector<source_update> sources;
+
+    // Whether the answer is kept in a row of its own; else in the one row that it changes.
+    [[nodiscard]] bool has_group_row() const noexcept {
+        return group || transactions.size() + offsets.size() + sources.size() > 1;
+    }
 };
 
 struct commit_reply {

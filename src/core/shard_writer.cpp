@@ -28,12 +28,19 @@ write_result to_result(ports::commit_status status) {
 weave::task<write_result> write_shard(environment& world, ports::batch change, durability level) {
     const ports::bytes shard = change.shard;
     const ports::operation_id operation = change.operation;
+    const ports::fence fence = change.fence;
     ports::commit_result result = co_await world.rows.commit(std::move(change), level);
     if (result.status != ports::commit_status::unknown) co_return to_result(result.status);
     for (int attempt = 0; attempt < settle_tries; ++attempt) {
         const ports::commit_result settled = co_await world.rows.settle(shard, operation);
         if (settled.status == ports::commit_status::applied) co_return write_result::applied;
-        if (settled.status == ports::commit_status::condition_failed) co_return write_result::unavailable;
+        if (settled.status == ports::commit_status::condition_failed) {
+            // Behind a newer owner's batch this one is not the last on the shard, applied or not.
+            if (fence.check == ports::fence::mode::none || settled.fence <= fence.epoch)
+                co_return write_result::unavailable;
+            if (fence.check == ports::fence::mode::raise) co_return write_result::fenced;
+            break;
+        }
         if (settled.status == ports::commit_status::fenced) co_return write_result::fenced;
         co_await sleep_until(world, world.clock.now() + settle_pause);
     }

@@ -11,7 +11,7 @@ enum class write_result : std::uint8_t {
     applied,
     refused,      // a condition failed
     fenced,       // a newer owner has the shard
-    unavailable,  // surely not applied
+    unavailable,  // surely not applied; without a fence another broker's batch may have hidden that it was
 };
 
 // Commits `change` and settles an unknown outcome, asking again for a while. Throws outcome_unknown when even

@@ -210,10 +210,17 @@ weave::task<void> transactions::cancel(session_id session, std::vector<transacti
             if (failure.code() == errc::stream_deleted) continue;
             throw;
         }
+        if (!world_.exclusive) {
+            const weave::mutex::guard gate = co_await part->gate.lock();
+            co_await parts_.confirm(part);
+        }
         const std::uint32_t segment = co_await parts_.segment_behind(part, transaction_id(ref.id.value() - 1));
         const std::optional<ports::bytes> row =
             co_await world_.rows.get(keys::segment_shard(key, segment), keys::transaction_row(ref.id));
-        if (row) throw error(errc::transaction_closed, describe(ref) + " is checkpointed already", outcome::applied);
+        if (!row) continue;
+        if (decode<transaction_row>(*row).state == transaction_row::kind::prepared)
+            throw error(errc::invalid_state, describe(ref) + " is being decided; ask for the outcome of that first");
+        throw error(errc::transaction_closed, describe(ref) + " is checkpointed already", outcome::applied);
     }
 }
 

@@ -1,0 +1,134 @@
+#include "client/store.hpp"
+
+#include "core/broker.hpp"
+#include "engines/memory/engine.hpp"
+#if TSTREAMS_WITH_LOCAL
+#include "engines/local/engine.hpp"
+#include "engines/local/verify.hpp"
+#endif
+
+#include <tstreams/error.hpp>
+#include <tstreams/verify.hpp>
+
+namespace tstreams::detail {
+
+namespace {
+
+class memory_store final : public store {
+public:
+    static weave::task<std::unique_ptr<store>> open(weave::executor& executor, ports::clock& clock) {
+        auto opened = std::make_unique<memory_store>(clock);
+        core::broker_options options;
+        options.executor = &executor;
+        options.clock = &clock;
+        options.rows = &opened->rows_;
+        options.blobs = &opened->blobs_;
+        opened->broker_ = co_await core::broker::start(std::move(options));
+        co_return opened;
+    }
+
+    explicit memory_store(ports::clock& clock) : held_(clock), rows_(held_, clock), blobs_(held_, clock) {}
+    [[nodiscard]] core::service& service() noexcept override { return *broker_; }
+    weave::task<void> stop() override { return broker_->stop(); }
+
+private:
+    memory::store held_;
+    memory::key_value rows_;
+    memory::blob_store blobs_;
+    std::unique_ptr<core::broker> broker_;
+};
+
+#if TSTREAMS_WITH_LOCAL
+class file_store final : public store {
+public:
+    static weave::task<std::unique_ptr<store>> open(std::string path, bool create, weave::executor& executor,
+                                                    ports::clock& clock) {
+        auto opened = std::make_unique<file_store>();
+        local::options place;
+        place.path = std::move(path);
+        place.create = create;
+        opened->engine_ = local::engine::open(place, executor, clock);
+        core::broker_options options;
+        options.executor = &executor;
+        options.clock = &clock;
+        options.rows = &opened->engine_->rows();
+        options.blobs = &opened->engine_->blobs();
+        std::exception_ptr failure;
+        try {
+            opened->broker_ = co_await core::broker::start(std::move(options));
+        } catch (...) {
+            failure = std::current_exception();
+        }
+        if (!failure) co_return opened;
+        co_await opened->engine_->close();
+        std::rethrow_exception(failure);
+    }
+
+    [[nodiscard]] core::service& service() noexcept override { return *broker_; }
+    weave::task<void> stop() override {
+        std::exception_ptr failure;
+        try {
+            co_await broker_->stop();
+        } catch (...) {
+            failure = std::current_exception();
+        }
+        broker_.reset();
+        co_await engine_->close();
+        if (failure) std::rethrow_exception(failure);
+    }
+
+private:
+    std::unique_ptr<local::engine> engine_;
+    std::unique_ptr<core::broker> broker_;
+};
+#endif
+
+[[noreturn]] void throw_unsupported(const store_place& place) {
+    throw error(errc::unsupported, "store '" + place.scheme + ":" + place.rest +
+                                       "': this build knows no such kind of store; it knows memory:"
+#if TSTREAMS_WITH_LOCAL
+                                       " and file:PATH"
+#endif
+    );
+}
+
+}  // namespace
+
+store_place parse_uri(std::string_view uri) {
+    const std::size_t colon = uri.find(':');
+    if (colon == std::string_view::npos)
+        throw error(errc::invalid_argument,
+                    "store '" + std::string(uri) + "': write file:PATH for a directory, or memory:");
+    store_place place{std::string(uri.substr(0, colon)), std::string(uri.substr(colon + 1))};
+    if (place.scheme == "file" && place.rest.empty())
+        throw error(errc::invalid_argument, "store '" + std::string(uri) + "': write file:PATH, with a path");
+    if (place.scheme == "memory" && !place.rest.empty())
+        throw error(errc::invalid_argument, "store '" + std::string(uri) + "': memory: takes no path");
+    return place;
+}
+
+weave::task<std::unique_ptr<store>> open_store(store_place place, client_options options, weave::executor& executor,
+                                               ports::clock& clock) {
+    if (place.scheme == "memory") co_return co_await memory_store::open(executor, clock);
+#if TSTREAMS_WITH_LOCAL
+    if (place.scheme == "file") co_return co_await file_store::open(place.rest, options.create, executor, clock);
+#endif
+    std::ignore = options;
+    throw_unsupported(place);
+}
+
+}  // namespace tstreams::detail
+
+namespace tstreams {
+
+verify_report verify(std::string_view uri, std::function<void(std::uint64_t, std::uint64_t)> progress) {
+    const detail::store_place place = detail::parse_uri(uri);
+#if TSTREAMS_WITH_LOCAL
+    if (place.scheme == "file") return local::verify(place.rest, progress);
+#endif
+    std::ignore = progress;
+    if (place.scheme == "memory") throw error(errc::unsupported, "a memory: store has nothing on disk to verify");
+    detail::throw_unsupported(place);
+}
+
+}  // namespace tstreams

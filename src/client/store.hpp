@@ -1,0 +1,38 @@
+// The table of URI schemes: which engine holds a store, with the broker over it.
+#pragma once
+
+#include "core/service.hpp"
+
+#include <tstreams/client.hpp>
+#include <tstreams/ports/clock.hpp>
+#include <weave/executor.hpp>
+#include <weave/task.hpp>
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace tstreams::detail {
+
+// An open store. Lives on the executor: made, used and destroyed there.
+class store {
+public:
+    virtual ~store() = default;
+    [[nodiscard]] virtual core::service& service() noexcept = 0;
+    // Nothing runs in it afterwards; it is destroyed next.
+    virtual weave::task<void> stop() = 0;
+};
+
+struct store_place {
+    std::string scheme;  // without the colon
+    std::string rest;
+};
+
+// Throws unsupported for a scheme that this build does not know, invalid_argument for one that is not whole.
+[[nodiscard]] store_place parse_uri(std::string_view uri);
+
+// Throws as client::open.
+weave::task<std::unique_ptr<store>> open_store(store_place place, client_options options, weave::executor& executor,
+                                               ports::clock& clock);
+
+}  // namespace tstreams::detail

@@ -1,0 +1,119 @@
+// What the tests of the public API share: every test runs on every kind of store.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <tstreams/tstreams.hpp>
+
+#include <unistd.h>
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace tstreams::api_test {
+
+using namespace std::chrono_literals;
+
+// A directory of its own, gone at the end.
+class temporary_directory {
+public:
+    temporary_directory() {
+        std::string pattern = (std::filesystem::temp_directory_path() / "tstreams-api-XXXXXX").string();
+        if (!mkdtemp(pattern.data())) throw std::runtime_error("mkdtemp failed");
+        path_ = pattern;
+    }
+    temporary_directory(const temporary_directory&) = delete;
+    temporary_directory& operator=(const temporary_directory&) = delete;
+    ~temporary_directory() {
+        std::error_code ignored;
+        std::filesystem::remove_all(path_, ignored);
+    }
+    [[nodiscard]] const std::string& path() const noexcept { return path_; }
+
+private:
+    std::string path_;
+};
+
+class api : public testing::TestWithParam<const char*> {
+protected:
+    [[nodiscard]] std::string uri() const {
+        const std::string scheme = GetParam();
+        return scheme == "memory" ? "memory:" : scheme + ":" + directory_.path() + "/store";
+    }
+    [[nodiscard]] bool durable() const { return std::string(GetParam()) != "memory"; }
+    client open(client_options options = {}) { return client::open(uri(), std::move(options)); }
+    // Closes and opens again; only a durable store remembers.
+    void reopen() {
+        store.close();
+        store = open();
+    }
+    void SetUp() override { store = open(); }
+
+    stream_info make_stream(const std::string& name, std::uint32_t partitions = 1) {
+        stream_options options;
+        options.name = name;
+        options.partitions = partitions;
+        options.durability = durability::process();
+        return store.create_stream(options);
+    }
+    consumer make_consumer(const std::string& stream, const std::string& name = {}, start from = oldest) {
+        consumer_options options;
+        options.name = name;
+        options.start = from;
+        return store.make_consumer(stream, options);
+    }
+
+    temporary_directory directory_;
+
+public:
+    client store;
+};
+
+#define TSTREAMS_API_TESTS(suite)                                              \
+    INSTANTIATE_TEST_SUITE_P(stores, suite, testing::Values("memory", "file"), \
+                             [](const testing::TestParamInfo<const char*>& each) { return std::string(each.param); })
+
+inline std::vector<std::string> items_of(const received_transaction& received) {
+    std::vector<std::string> result;
+    for (const item& one : received) result.emplace_back(one.text());
+    return result;
+}
+
+// All items that are readable now, in the order of delivery.
+inline std::vector<std::string> drain(consumer& from) {
+    std::vector<std::string> result;
+    while (auto received = from.next(0ms))
+        for (std::string& one : items_of(*received)) result.push_back(std::move(one));
+    return result;
+}
+
+// The code of the error that `call` throws; fails the test when it throws none.
+inline errc code_of(const std::function<void()>& call) {
+    try {
+        call();
+    } catch (const error& failure) {
+        EXPECT_STRNE(failure.what(), "");
+        return failure.code();
+    }
+    ADD_FAILURE() << "no error was thrown";
+    return errc::invalid_state;
+}
+
+#define EXPECT_CODE(code, ...) \
+    EXPECT_EQ(name(code), name(::tstreams::api_test::code_of([&] { static_cast<void>(__VA_ARGS__); })))
+
+// Waits for a condition that other threads bring about.
+template <class Condition>
+[[nodiscard]] bool eventually(Condition condition, std::chrono::milliseconds patience = 20s) {
+    const auto deadline = std::chrono::steady_clock::now() + patience;
+    while (!condition()) {
+        if (std::chrono::steady_clock::now() > deadline) return false;
+        std::this_thread::sleep_for(1ms);
+    }
+    return true;
+}
+
+}  // namespace tstreams::api_test
