@@ -266,6 +266,7 @@ void client::note_done(std::size_t record, const core::commit_reply& reply) {
 weave::task<client::verdict> client::settle(core::commit_request request, partition_key first, std::size_t record) {
     const std::size_t members = request.transactions.size() + request.offsets.size();
     bool unsure = false;
+    bool repeated = false;
     std::uint64_t again = world_.chance(0.1) && request.offsets.empty() ? 1 : 0;
     for (int tries = 0;; ++tries) {
         if (unsure && world_.mistakes.new_request_ids) request.request = next_request();
@@ -277,7 +278,7 @@ weave::task<client::verdict> client::settle(core::commit_request request, partit
         std::optional<core::commit_reply> reply;
         std::optional<error> failure;
         try {
-            reply = co_await ask<core::commit_reply>(first, std::move(work));
+            reply = co_await ask<core::commit_reply>(first, std::move(work), &repeated);
         } catch (const error& refused) {
             failure = refused;
         }
@@ -307,7 +308,10 @@ weave::task<client::verdict> client::settle(core::commit_request request, partit
             co_return verdict::refused;
         }
         const bool give_up = !passing(failure->code()) || (!world_.healed() && world_.chance(0.05));
+        if (give_up && seen.done) co_return verdict::done;
         if (give_up) {
+            // Every try was answered, each time with: it did not happen.
+            if (!unsure && !repeated) seen.refused = true;
             ++world_.counted.unsettled;
             co_return verdict::unknown;
         }

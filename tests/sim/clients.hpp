@@ -70,7 +70,7 @@ private:
     using request_of = std::function<weave::task<T>(core::broker&, core::session_id)>;
     // One attempt at the address that is taken for the owner of `key`.
     template <class T>
-    weave::task<T> ask(partition_key key, request_of<T> work);
+    weave::task<T> ask(partition_key key, request_of<T> work, bool* repeated = nullptr);
     [[nodiscard]] host_ptr owner_of(const partition_key& key);
     void learn(const partition_key& key, const error& failure);
     weave::task<core::session_id> session_at(host_ptr there);
@@ -110,7 +110,7 @@ private:
 };
 
 template <class T>
-weave::task<T> client::ask(partition_key key, request_of<T> work) {
+weave::task<T> client::ask(partition_key key, request_of<T> work, bool* repeated) {
     const host_ptr there = owner_of(key);
     std::exception_ptr failure;
     try {
@@ -118,7 +118,7 @@ weave::task<T> client::ask(partition_key key, request_of<T> work) {
         std::function<weave::task<T>(core::broker&)> bound = [work, session](core::broker& broker) {
             return work(broker, session);
         };
-        weave::task<T> asked = world_.ask<T>(node_, there, std::move(bound));
+        weave::task<T> asked = world_.ask<T>(node_, there, std::move(bound), repeated);
         co_return co_await asked;
     } catch (const error& refused) {
         learn(key, refused);

@@ -109,9 +109,10 @@ public:
     cluster& operator=(const cluster&) = delete;
 
     // Runs `work` at the broker and brings back its answer. Throws what it throws, and timed_out (outcome unknown)
-    // when no answer comes in time.
+    // when no answer comes in time. Sets `repeated` when the request arrives twice, perhaps late.
     template <class T>
-    weave::task<T> ask(memory::simulated_node& from, host_ptr to, std::function<weave::task<T>(core::broker&)> work);
+    weave::task<T> ask(memory::simulated_node& from, host_ptr to, std::function<weave::task<T>(core::broker&)> work,
+                       bool* repeated = nullptr);
 
     [[nodiscard]] host_ptr at(std::size_t address) const { return live_.at(address); }
     // Begins the bad weather and the chaos; heal() ends both.
@@ -210,12 +211,13 @@ void cluster::deliver(memory::simulated_node& from, host_ptr to, std::function<w
 
 template <class T>
 weave::task<T> cluster::ask(memory::simulated_node& from, host_ptr to,
-                            std::function<weave::task<T>(core::broker&)> work) {
+                            std::function<weave::task<T>(core::broker&)> work, bool* repeated) {
     auto asked = std::make_shared<call<T>>(from.executor());
     ++counted.calls;
     deliver<T>(from, to, work, asked, 0us);
     if (chance(network.repeated)) {
         ++counted.calls_repeated;
+        if (repeated) *repeated = true;
         // Some come when everything else has moved on.
         const auto late = chance(0.3) ? choices.up_to(8s) : 0us;
         deliver<T>(from, to, work, asked, late);
