@@ -23,9 +23,9 @@ struct broker::pieces {
           clients(world),
           open(world, table, clients),
           commits(world, table, open, clients),
-          reads(world, table, clients),
+          reads(world, table),
           names(world, streams, table, open, clients, reads),
-          cleaning(world, streams, table, open, owners) {}
+          cleaning(world, streams, table, open) {}
 
     void check_running() const {
         if (world.stopping) throw error(errc::shutting_down, "the store is being closed");

@@ -5,6 +5,7 @@
 #include <tstreams/error.hpp>
 
 #include <algorithm>
+#include <tuple>
 
 namespace tstreams::core {
 namespace {
@@ -187,8 +188,8 @@ weave::task<std::vector<offset_info>> consumers::list(stream_id stream, std::str
             from = rows.back().key + '\0';
         }
     }
-    std::stable_sort(found.begin(), found.end(), [](const offset_info& one, const offset_info& other) {
-        return one.consumer < other.consumer;
+    std::sort(found.begin(), found.end(), [](const offset_info& one, const offset_info& other) {
+        return std::tie(one.consumer, one.partition) < std::tie(other.consumer, other.partition);
     });
     co_return found;
 }

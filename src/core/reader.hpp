@@ -3,7 +3,6 @@
 
 #include "core/environment.hpp"
 #include "core/partitions.hpp"
-#include "core/sessions.hpp"
 
 #include <map>
 #include <memory>
@@ -14,8 +13,7 @@ namespace tstreams::core {
 
 class reader {
 public:
-    reader(environment& world, partitions& parts, sessions& clients)
-        : world_(world), parts_(parts), clients_(clients) {}
+    reader(environment& world, partitions& parts) : world_(world), parts_(parts) {}
 
     weave::task<read_reply> read(read_request request);
     weave::task<std::vector<partition_number>> wait_readable(wait_request request);
@@ -44,7 +42,6 @@ private:
 
     environment& world_;
     partitions& parts_;
-    sessions& clients_;
     std::map<std::pair<session_id, std::uint64_t>, std::shared_ptr<read_waiter>> waits_;
 };
 

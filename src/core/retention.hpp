@@ -11,8 +11,8 @@ namespace tstreams::core {
 
 class retention {
 public:
-    retention(environment& world, catalogue& streams, partitions& parts, transactions& open, ownership& owners)
-        : world_(world), streams_(streams), parts_(parts), open_(open), owners_(owners) {}
+    retention(environment& world, catalogue& streams, partitions& parts, transactions& open)
+        : world_(world), streams_(streams), parts_(parts), open_(open) {}
 
     // Exclusive engines: begins the rounds, and takes up deletions that were under way.
     void start();
@@ -36,7 +36,6 @@ private:
     catalogue& streams_;
     partitions& parts_;
     transactions& open_;
-    ownership& owners_;
     ports::clock::timer timer_ = 0;
 };
 
