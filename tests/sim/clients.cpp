@@ -268,7 +268,7 @@ weave::task<client::verdict> client::settle(core::commit_request request, partit
     bool unsure = false;
     bool repeated = false;
     std::uint64_t again = world_.chance(0.1) && request.offsets.empty() ? 1 : 0;
-    for (int tries = 0;; ++tries) {
+    for (;;) {
         if (unsure && world_.mistakes.new_request_ids) request.request = next_request();
         request_of<core::commit_reply> work = [request](core::broker& broker, core::session_id session) {
             core::commit_request copy = request;
@@ -321,7 +321,7 @@ weave::task<client::verdict> client::settle(core::commit_request request, partit
 
 weave::task<void> client::produce_some() {
     const std::uint64_t kind = world_.below(10);
-    if (kind == 0) {
+    if (kind < 2) {
         const partition_key where = input(world_.below(2));
         co_await commit_in_one_step(where);
         co_return;
