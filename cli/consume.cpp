@@ -86,8 +86,7 @@ private:
                 if (!received) continue;
             }
             if (!print(*received)) return;
-            if (unsettled_ >= transactions_per_checkpoint_max ||
-                clock::now() - settled_at_ >= checkpoint_interval)
+            if (unsettled_ >= transactions_per_checkpoint_max || clock::now() - settled_at_ >= checkpoint_interval)
                 settle();
             bar.items(totals_.items);
         }
@@ -190,8 +189,7 @@ struct consume_line {
 
 void check(consume_line& line) {
     consume_request& request = line.request;
-    if (!line.from.empty() && !line.after_id.empty())
-        throw usage_error("--from and --after exclude each other");
+    if (!line.from.empty() && !line.after_id.empty()) throw usage_error("--from and --after exclude each other");
     if (!line.from.empty()) request.from = parse_start(line.from, "--from");
     if (!line.after_id.empty()) request.from = after(parse_id(line.after_id, "--after"));
     request.checkpoint = !line.no_checkpoint;
@@ -226,29 +224,24 @@ std::vector<std::string> notes(const consumed& result, const consume_request& re
 
 void add_consume_command(CLI::App& app, invocation& call) {
     const auto line = std::make_shared<consume_line>();
-    CLI::App* command =
-        app.add_subcommand("consume", "Print the items of a stream, a line each, byte for byte");
+    CLI::App* command = app.add_subcommand("consume", "Print the items of a stream, a line each, byte for byte");
     command->add_option("NAME", line->request.stream, "The stream")->required();
     command
         ->add_option("--name", line->request.name,
                      "A consumer's name: goes on where the last run of that name ended, and checkpoints")
         ->type_name("CONSUMER");
     command
-        ->add_option(
-            "--from", line->from,
-            "Where to begin, for a name that has no offset yet: oldest (default), newest, stored (there must "
-            "be an offset), a time like 2026-01-31T12:00:00Z, or a transaction id")
+        ->add_option("--from", line->from,
+                     "Where to begin, for a name that has no offset yet: oldest (default), newest, stored (there must "
+                     "be an offset), a time like 2026-01-31T12:00:00Z, or a transaction id")
         ->type_name("WHERE");
     command->add_option("--after", line->after_id, "Begin behind this transaction")->type_name("ID");
-    command->add_flag("--reset", line->request.reset,
-                      "Begin at --from or --after even where there is an offset");
-    command->add_option("--partition", line->request.partition, "Only this one; default: all")
-        ->type_name("P");
+    command->add_flag("--reset", line->request.reset, "Begin at --from or --after even where there is an offset");
+    command->add_option("--partition", line->request.partition, "Only this one; default: all")->type_name("P");
     command->add_option("--max", line->request.items_max, "End after this many items")
         ->type_name("N")
         ->check(check_positive);
-    command->add_flag("--follow", line->request.follow,
-                      "Wait for more at the end, until interrupted (Ctrl-C)");
+    command->add_flag("--follow", line->request.follow, "Wait for more at the end, until interrupted (Ctrl-C)");
     command->add_flag("--no-checkpoint", line->no_checkpoint, "Leave the offset of the name as it is");
     command->add_flag("--json", line->request.json,
                       "One object per item: stream, partition, transaction, item, time, data (or data64)");

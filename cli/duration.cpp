@@ -17,8 +17,7 @@ struct unit {
 };
 
 // From large to small; "ms" stands before "m" and "s" for parsing, where the first match counts.
-constexpr std::array<unit, 5> units = {
-    {{"d", 86'400'000}, {"h", 3'600'000}, {"ms", 1}, {"m", 60'000}, {"s", 1'000}}};
+constexpr std::array<unit, 5> units = {{{"d", 86'400'000}, {"h", 3'600'000}, {"ms", 1}, {"m", 60'000}, {"s", 1'000}}};
 
 [[noreturn]] void refuse(std::string_view text, std::string_view option) {
     throw usage_error(std::string(option) + " '" + std::string(text) +
@@ -52,8 +51,7 @@ std::chrono::milliseconds parse_duration(std::string_view text, std::string_view
 std::chrono::seconds parse_seconds(std::string_view text, std::string_view option) {
     const auto length = parse_duration(text, option);
     const auto whole = std::chrono::duration_cast<std::chrono::seconds>(length);
-    if (whole != length)
-        throw usage_error(std::string(option) + " '" + std::string(text) + "': use whole seconds");
+    if (whole != length) throw usage_error(std::string(option) + " '" + std::string(text) + "': use whole seconds");
     return whole;
 }
 

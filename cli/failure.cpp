@@ -63,8 +63,7 @@ std::string advice(errc code, const subject& about) {
 }  // namespace
 
 error no_offset(const std::string& stream, const std::string& consumer) {
-    return {errc::offset_not_found,
-            "consumer '" + consumer + "' has no stored offset in stream '" + stream + "'"};
+    return {errc::offset_not_found, "consumer '" + consumer + "' has no stored offset in stream '" + stream + "'"};
 }
 
 std::string error_line(const error& failure, const subject& about) {

@@ -43,8 +43,8 @@ input::answer input::line(std::optional<clock::time_point> deadline, std::string
         const std::size_t end = found ? newline : buffer_.size();
         if (end - begin_ > item_bytes_max_)
             throw error(errc::too_large, "standard input: line " + std::to_string(lines_ + 1) +
-                                             " is longer than an item may be (" +
-                                             std::to_string(item_bytes_max_) + " bytes): split it");
+                                             " is longer than an item may be (" + std::to_string(item_bytes_max_) +
+                                             " bytes): split it");
         if (found || (ended_ && end > begin_)) {
             item = std::string_view(buffer_).substr(begin_, end - begin_);
             begin_ = scanned_ = found ? end + 1 : end;
@@ -62,9 +62,9 @@ input::answer input::everything(std::string_view& item) {
     while (!ended_) {
         if (more(std::nullopt) == answer::interrupted) return answer::interrupted;
         if (buffer_.size() > item_bytes_max_)
-            throw error(errc::too_large,
-                        "standard input is longer than an item may be (" + std::to_string(item_bytes_max_) +
-                            " bytes): send it without --bytes, an item per line, or split it");
+            throw error(errc::too_large, "standard input is longer than an item may be (" +
+                                             std::to_string(item_bytes_max_) +
+                                             " bytes): send it without --bytes, an item per line, or split it");
     }
     item = buffer_;
     return answer::item;

@@ -36,9 +36,8 @@ void mention_store(CLI::App& level) {
     for (CLI::App* command : level.get_subcommands([](const CLI::App*) { return true; })) {
         mention_store(*command);
         if (command->get_require_subcommand_min() == 0)
-            command->footer(
-                command->get_footer() +
-                "\n\nThe store is the one of --at URI, else of TSTREAMS_URI: see tstreams --help");
+            command->footer(command->get_footer() +
+                            "\n\nThe store is the one of --at URI, else of TSTREAMS_URI: see tstreams --help");
     }
 }
 
@@ -46,10 +45,9 @@ void describe(CLI::App& app, invocation& call) {
     app.formatter(std::make_shared<help_formatter>());
     app.require_subcommand(1);
     app.fallthrough();
-    app.add_option(
-           "--at", call.at,
-           "The store, for example file:/var/lib/tstreams. Default: the environment's TSTREAMS_URI, else "
-           "a directory of your own data")
+    app.add_option("--at", call.at,
+                   "The store, for example file:/var/lib/tstreams. Default: the environment's TSTREAMS_URI, else "
+                   "a directory of your own data")
         ->type_name("URI");
     app.set_version_flag("--version", "tstreams " TSTREAMS_VERSION, "Print the version");
     add_stream_commands(app, call);
@@ -90,13 +88,11 @@ std::string usage_line(const CLI::App& app, const std::exception& failure) {
     const auto option =
         std::find_if(rest.begin(), rest.end(), [](const std::string& word) { return word.starts_with("-"); });
     std::string what = failure.what();
-    if (dynamic_cast<const CLI::ConversionError*>(&failure) != nullptr)
-        what += ": not a whole number in range";
+    if (dynamic_cast<const CLI::ConversionError*>(&failure) != nullptr) what += ": not a whole number in range";
     if ((incomplete || extra) && option != rest.end())
         what = "there is no option " + *option;
     else if (incomplete && level->get_require_subcommand_min() != 0)
-        what = rest.empty() ? "a command is required"
-                            : "there is no command '" + words + " " + rest.front() + "'";
+        what = rest.empty() ? "a command is required" : "there is no command '" + words + " " + rest.front() + "'";
     else if (extra && !rest.empty())
         what = "there is one argument too many: '" + rest.front() + "'";
     return "tstreams: " + printable(what) + "; see: " + words + " --help";
@@ -124,14 +120,12 @@ exit_code run(const invocation& call) {
 
 exit_code parse_and_run(int argc, char** argv) {
     invocation call;
-    CLI::App app("Transactional persistent queues: streams that are written and read exactly once",
-                 "tstreams");
+    CLI::App app("Transactional persistent queues: streams that are written and read exactly once", "tstreams");
     describe(app, call);
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& failure) {
-        if (failure.get_exit_code() == 0)
-            return static_cast<exit_code>(app.exit(failure));  // --help, --version
+        if (failure.get_exit_code() == 0) return static_cast<exit_code>(app.exit(failure));  // --help, --version
         return fail(usage_line(app, failure), exit_code::usage);
     } catch (const usage_error& failure) {
         return fail(usage_line(app, failure), exit_code::usage);

@@ -28,9 +28,8 @@ void print(output& out, const offset_request& request, const std::vector<offset_
     for (const offset_info& one : offsets) {
         const std::string position = std::to_string(one.position.value());
         if (!request.json) {
-            rows.row({one.consumer, std::to_string(one.partition), position,
-                      format_timestamp(one.position.time()), format_timestamp(one.updated_at),
-                      one.live ? "live" : "-"});
+            rows.row({one.consumer, std::to_string(one.partition), position, format_timestamp(one.position.time()),
+                      format_timestamp(one.updated_at), one.live ? "live" : "-"});
             continue;
         }
         nlohmann::ordered_json object;
@@ -72,24 +71,21 @@ start parse_position(const std::string& text) {
     if (text == "oldest") return oldest;
     if (text == "newest") return newest;
     if (const auto time = parse_timestamp(text)) return at(*time);
-    throw usage_error(
-        "POSITION '" + text +
-        "': use a transaction id, oldest, newest, or a time with its zone like 2026-01-31T12:00:00Z");
+    throw usage_error("POSITION '" + text +
+                      "': use a transaction id, oldest, newest, or a time with its zone like 2026-01-31T12:00:00Z");
 }
 
 void add_reading(CLI::App& group, invocation& call, bool one_consumer) {
     const auto request = std::make_shared<offset_request>();
-    CLI::App* command = one_consumer
-                            ? group.add_subcommand("show", "Show the offsets of one consumer")
-                            : group.add_subcommand("list", "List the offsets of all consumers of a stream");
+    CLI::App* command = one_consumer ? group.add_subcommand("show", "Show the offsets of one consumer")
+                                     : group.add_subcommand("list", "List the offsets of all consumers of a stream");
     command->add_option("STREAM", request->stream)->required();
     if (one_consumer) command->add_option("CONSUMER", request->consumer)->required();
     command->add_flag("--json", request->json, "One JSON object a line");
     command->footer(one_consumer ? "Example:\n  tstreams offset show orders billing"
                                  : "Example:\n  tstreams offset list orders --json");
-    command->callback([request, &call] {
-        call.action = [request](const surroundings& here) { return run_show(*request, here); };
-    });
+    command->callback(
+        [request, &call] { call.action = [request](const surroundings& here) { return run_show(*request, here); }; });
 }
 
 void add_set(CLI::App& group, invocation& call) {
@@ -98,10 +94,9 @@ void add_set(CLI::App& group, invocation& call) {
     command->add_option("STREAM", request->stream)->required();
     command->add_option("CONSUMER", request->consumer)->required();
     command
-        ->add_option(
-            "POSITION", request->where,
-            "The id of the last transaction that counts as processed; or oldest (nothing is processed), "
-            "newest, a time like 2026-01-31T12:00:00Z (all before it)")
+        ->add_option("POSITION", request->where,
+                     "The id of the last transaction that counts as processed; or oldest (nothing is processed), "
+                     "newest, a time like 2026-01-31T12:00:00Z (all before it)")
         ->required();
     command->add_option("--partition", request->partition, "Only of this one; default: all")->type_name("P");
     command->add_flag("--take-over", request->take_over,

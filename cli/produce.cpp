@@ -111,8 +111,7 @@ exit_code run_produce(const produce_request& request, const surroundings& here) 
 }  // namespace
 
 std::string summary(const produced& totals) {
-    return "checkpointed " + counted(totals.items, "item") + " in " +
-           counted(totals.transactions, "transaction");
+    return "checkpointed " + counted(totals.items, "item") + " in " + counted(totals.transactions, "transaction");
 }
 
 produced produce(client& store, const produce_request& request, input& in) {
@@ -143,16 +142,14 @@ produced produce(client& store, const produce_request& request, input& in) {
 void add_produce_command(CLI::App& app, invocation& call) {
     const auto request = std::make_shared<produce_request>();
     const auto linger = std::make_shared<std::string>();
-    CLI::App* command =
-        app.add_subcommand("produce", "Write items from standard input to a stream, a line each");
+    CLI::App* command = app.add_subcommand("produce", "Write items from standard input to a stream, a line each");
     command->add_option("NAME", request->stream, "The stream")->required();
     command->add_option("--batch", request->batch, "Items per transaction; default 1000")
         ->type_name("N")
         ->check(check_positive);
     command->add_option("--linger", *linger, "A part batch waits this long for more input; default 200ms")
         ->type_name("TIME");
-    command->add_option("--partition", request->partition, "Write to this one; default: round robin")
-        ->type_name("P");
+    command->add_option("--partition", request->partition, "Write to this one; default: round robin")->type_name("P");
     command->add_flag("--bytes", request->one_item, "All of standard input is one item, newlines and all");
     command->footer(
         "Each transaction is stored as a whole or not at all. An interrupt (Ctrl-C) ends it:\n"

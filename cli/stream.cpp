@@ -40,8 +40,8 @@ void print_facts(output& out, const stream_info& stream) {
 }
 
 std::string summary(const stream_info& stream) {
-    return counted(stream.partitions, "partition") + ", ttl " + format_duration(stream.ttl) +
-           ", durability " + to_string(stream.durability);
+    return counted(stream.partitions, "partition") + ", ttl " + format_duration(stream.ttl) + ", durability " +
+           to_string(stream.durability);
 }
 
 struct create_request {
@@ -54,15 +54,10 @@ struct create_request {
 
 void add_create(CLI::App& group, invocation& call) {
     const auto request = std::make_shared<create_request>();
-    CLI::App* command =
-        group.add_subcommand("create", "Create a stream (and the store, where there is none yet)");
-    command->add_option("NAME", request->stream.name, "Letters, digits, '.', '_' and '-', at most 128")
-        ->required();
-    command->add_option("--partitions", request->stream.partitions, "How many partitions; default 1")
-        ->type_name("N");
-    command
-        ->add_option("--ttl", request->ttl,
-                     "How long transactions are kept, for example 90s, 24h, 7d; default 24h")
+    CLI::App* command = group.add_subcommand("create", "Create a stream (and the store, where there is none yet)");
+    command->add_option("NAME", request->stream.name, "Letters, digits, '.', '_' and '-', at most 128")->required();
+    command->add_option("--partitions", request->stream.partitions, "How many partitions; default 1")->type_name("N");
+    command->add_option("--ttl", request->ttl, "How long transactions are kept, for example 90s, 24h, 7d; default 24h")
         ->type_name("TIME");
     command
         ->add_option("--durability", request->durability,
@@ -71,8 +66,7 @@ void add_create(CLI::App& group, invocation& call) {
     command->add_option("--description", request->stream.description, "A text for people")->type_name("TEXT");
     command->add_option("--max-open", request->max_open, "How long a transaction may stay open; default 10m")
         ->type_name("TIME");
-    command->add_flag("--if-missing", request->if_missing,
-                      "An existing stream of that name is left as it is");
+    command->add_flag("--if-missing", request->if_missing, "An existing stream of that name is left as it is");
     command->footer("Example:\n  tstreams stream create orders --partitions 4 --ttl 24h --durability sync");
     command->callback([request, &call] {
         stream_options& stream = request->stream;
@@ -80,11 +74,10 @@ void add_create(CLI::App& group, invocation& call) {
         if (!request->max_open.empty()) stream.max_open = parse_seconds(request->max_open, "--max-open");
         call.action = [request](const surroundings& here) {
             here.about.stream = request->stream.name;
-            if (!request->durability.empty())
-                request->stream.durability = parse_durability(request->durability);
+            if (!request->durability.empty()) request->stream.durability = parse_durability(request->durability);
             client store = here.place.open_or_create();
-            const stream_info made = request->if_missing ? store.open_or_create(request->stream)
-                                                         : store.create_stream(request->stream);
+            const stream_info made =
+                request->if_missing ? store.open_or_create(request->stream) : store.create_stream(request->stream);
             here.out.line("stream " + made.name + ": " + summary(made));
             return exit_code::success;
         };
@@ -164,10 +157,9 @@ void add_update(CLI::App& group, invocation& call) {
     command->add_option("--ttl", request->ttl, "For transactions opened from now on")->type_name("TIME");
     command->add_option("--description", request->description, "A text for people")->type_name("TEXT");
     command
-        ->add_option(
-            "--partitions", request->partitions,
-            "The new number, not below the present one. Keys are routed by this number: they move to other "
-            "partitions")
+        ->add_option("--partitions", request->partitions,
+                     "The new number, not below the present one. Keys are routed by this number: they move to other "
+                     "partitions")
         ->type_name("N");
     command->footer("Example:\n  tstreams stream update orders --ttl 7d --partitions 8");
     command->callback([request, &call] {

@@ -24,18 +24,13 @@ public:
     }
     // One of the characters; returns which.
     char one_of(std::string_view characters) noexcept {
-        if (rest_.empty() || characters.find(rest_[0]) == std::string_view::npos)
-            return static_cast<char>(fail());
+        if (rest_.empty() || characters.find(rest_[0]) == std::string_view::npos) return static_cast<char>(fail());
         const char found = rest_[0];
         rest_.remove_prefix(1);
         return found;
     }
-    [[nodiscard]] bool next_is(char character) const noexcept {
-        return !rest_.empty() && rest_[0] == character;
-    }
-    [[nodiscard]] bool next_is_digit() const noexcept {
-        return !rest_.empty() && rest_[0] >= '0' && rest_[0] <= '9';
-    }
+    [[nodiscard]] bool next_is(char character) const noexcept { return !rest_.empty() && rest_[0] == character; }
+    [[nodiscard]] bool next_is_digit() const noexcept { return !rest_.empty() && rest_[0] >= '0' && rest_[0] <= '9'; }
     [[nodiscard]] bool complete() const noexcept { return !failed_ && rest_.empty(); }
 
 private:
@@ -99,11 +94,10 @@ std::string format_timestamp(wall_time time) {
     const year_month_day date(midnight);
     const hh_mm_ss<microseconds> clock(time - midnight);
     std::array<char, 64> text{};
-    std::snprintf(text.data(), text.size(), "%04d-%02u-%02uT%02d:%02d:%02d.%06dZ",
-                  static_cast<int>(date.year()), static_cast<unsigned>(date.month()),
-                  static_cast<unsigned>(date.day()), static_cast<int>(clock.hours().count()),
-                  static_cast<int>(clock.minutes().count()), static_cast<int>(clock.seconds().count()),
-                  static_cast<int>(clock.subseconds().count()));
+    std::snprintf(text.data(), text.size(), "%04d-%02u-%02uT%02d:%02d:%02d.%06dZ", static_cast<int>(date.year()),
+                  static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
+                  static_cast<int>(clock.hours().count()), static_cast<int>(clock.minutes().count()),
+                  static_cast<int>(clock.seconds().count()), static_cast<int>(clock.subseconds().count()));
     return text.data();
 }
 

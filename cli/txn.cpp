@@ -130,8 +130,7 @@ exit_code run_show(const one_request& request, const surroundings& here) {
 
 void add_list(CLI::App& group, invocation& call) {
     const auto request = std::make_shared<list_request>();
-    CLI::App* command =
-        group.add_subcommand("list", "List the open and the checkpointed transactions of a stream");
+    CLI::App* command = group.add_subcommand("list", "List the open and the checkpointed transactions of a stream");
     command->add_option("STREAM", request->stream)->required();
     command->add_option("PARTITION", request->partition, "Only of this one; default: all");
     command->add_option("--state", request->state, "Only these: open or checkpointed")
@@ -139,9 +138,8 @@ void add_list(CLI::App& group, invocation& call) {
         ->check(CLI::IsMember({"open", "checkpointed"}));
     command->add_flag("--json", request->json, "One JSON object a line");
     command->footer("Example:\n  tstreams txn list orders --state open");
-    command->callback([request, &call] {
-        call.action = [request](const surroundings& here) { return run_list(*request, here); };
-    });
+    command->callback(
+        [request, &call] { call.action = [request](const surroundings& here) { return run_list(*request, here); }; });
 }
 
 void add_show(CLI::App& group, invocation& call) {

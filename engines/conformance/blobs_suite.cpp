@@ -27,8 +27,7 @@ ports::blob_name numbered(std::uint64_t number) {
 }
 
 // Reads the blob: its bytes, or the error.
-weave::task<std::optional<errc>> read_code(ports::blob_store& blobs, ports::blob_ref ref,
-                                           std::string expected) {
+weave::task<std::optional<errc>> read_code(ports::blob_store& blobs, ports::blob_ref ref, std::string expected) {
     try {
         const std::string data = co_await blobs.read(std::move(ref));
         EXPECT_TRUE(data == expected);
@@ -54,9 +53,7 @@ public:
         engine_.run(engine_.node(0).blobs->sync(std::move(refs), level));
     }
     std::string read(const ports::blob_ref& ref) { return engine_.run(engine_.node(0).blobs->read(ref)); }
-    void drop(std::vector<ports::blob_ref> refs) {
-        engine_.run(engine_.node(0).blobs->drop(std::move(refs)));
-    }
+    void drop(std::vector<ports::blob_ref> refs) { engine_.run(engine_.node(0).blobs->drop(std::move(refs))); }
     // Empty when it was read and is as expected.
     std::optional<errc> read_failure(const ports::blob_ref& ref, const std::string& expected) {
         return engine_.run(read_code(*engine_.node(0).blobs, ref, expected));
@@ -70,8 +67,7 @@ private:
 
 TEST_P(blobs_suite, blobs_of_all_sizes_come_back) {
     blob_calls calls(engine());
-    std::vector<std::size_t> sizes{0,      1,      2,      100,       4095,       4096,
-                                   16'384, 65'535, 65'536, 1'000'003, (1U << 20), 5'000'001};
+    std::vector<std::size_t> sizes{0, 1, 2, 100, 4095, 4096, 16'384, 65'535, 65'536, 1'000'003, (1U << 20), 5'000'001};
     sizes.push_back(blobs().caps().blob_bytes_preferred);
     std::vector<ports::blob_ref> refs;
     for (std::size_t i = 0; i < sizes.size(); ++i) {

@@ -17,11 +17,8 @@ weave::task<ports::steady_time> read_steady_clock(ports::clock& clock) {
     co_return clock.now();
 }
 
-weave::task<std::uint64_t> subscribe(ports::coordinator& node, std::string topic,
-                                     std::vector<std::string>& heard) {
-    std::function<void(const std::string&)> note = [&heard](const std::string& message) {
-        heard.push_back(message);
-    };
+weave::task<std::uint64_t> subscribe(ports::coordinator& node, std::string topic, std::vector<std::string>& heard) {
+    std::function<void(const std::string&)> note = [&heard](const std::string& message) { heard.push_back(message); };
     co_return node.subscribe(std::move(topic), std::move(note));
 }
 
@@ -41,8 +38,7 @@ public:
     [[nodiscard]] ports::coordinator& port() { return *engine_.node(index_).coordination; }
     ports::steady_time now() { return engine_.run(index_, read_steady_clock(*engine_.node(index_).clock)); }
 
-    std::optional<ports::lease> acquire(std::string name, std::string holder,
-                                        std::chrono::milliseconds duration) {
+    std::optional<ports::lease> acquire(std::string name, std::string holder, std::chrono::milliseconds duration) {
         return engine_.run(index_, port().acquire(std::move(name), std::move(holder), duration));
     }
     std::optional<ports::lease> renew(ports::lease held, std::chrono::milliseconds duration) {
@@ -66,9 +62,7 @@ public:
     std::uint64_t subscribe_to(std::string topic, std::vector<std::string>& heard) {
         return engine_.run(index_, subscribe(port(), std::move(topic), heard));
     }
-    void unsubscribe_from(std::uint64_t subscription) {
-        engine_.run(index_, unsubscribe(port(), subscription));
-    }
+    void unsubscribe_from(std::uint64_t subscription) { engine_.run(index_, unsubscribe(port(), subscription)); }
     std::size_t count_of(std::vector<std::string>& heard) { return engine_.run(index_, count(heard)); }
 
 private:

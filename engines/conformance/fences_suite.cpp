@@ -38,8 +38,7 @@ TEST_P(exclusive_suite, fences_are_taken_as_met_and_not_kept) {
     const std::vector<one_case> cases{{mode::equal, 5}, {mode::raise, 9}, {mode::equal, 4}, {mode::raise, 1}};
     for (const one_case& one : cases) {
         const std::string value = std::to_string(one.epoch);
-        const ports::commit_result result =
-            commit(fenced(put_batch("shard", "key", value), one.check, one.epoch));
+        const ports::commit_result result = commit(fenced(put_batch("shard", "key", value), one.check, one.epoch));
         EXPECT_EQ(result.status, commit_status::applied);
         EXPECT_EQ(result.fence, 0U);
         EXPECT_EQ(get("shard", "key"), value);
@@ -113,14 +112,12 @@ TEST_P(fences_suite, a_failed_condition_does_not_raise) {
 
 TEST_P(fences_suite, fences_are_64_bits_without_sign) {
     const std::vector<std::uint64_t> epochs{1, (std::uint64_t{1} << 53) + 1, (std::uint64_t{1} << 63) - 1,
-                                            std::uint64_t{1} << 63,
-                                            std::numeric_limits<std::uint64_t>::max()};
+                                            std::uint64_t{1} << 63, std::numeric_limits<std::uint64_t>::max()};
     for (std::size_t i = 0; i < epochs.size(); ++i) {
         const ports::commit_result result = commit(fenced(new_batch("shard"), mode::raise, epochs[i]));
         EXPECT_EQ(result.status, commit_status::applied);
         EXPECT_EQ(result.fence, epochs[i]);
-        EXPECT_EQ(commit(fenced(new_batch("shard"), mode::equal, epochs[i] - 1)).status,
-                  commit_status::fenced);
+        EXPECT_EQ(commit(fenced(new_batch("shard"), mode::equal, epochs[i] - 1)).status, commit_status::fenced);
         EXPECT_EQ(commit(fenced(new_batch("shard"), mode::equal, epochs[i])).status, commit_status::applied);
     }
 }
@@ -157,16 +154,14 @@ TEST_P(fences_suite, connections_see_each_other_at_once) {
 TEST_P(fences_suite, a_replaced_owner_cannot_write) {
     ASSERT_GE(engine().nodes(), 2U);
     commit(fenced(put_batch("shard", "key", "first"), mode::raise, 1), 0);
-    EXPECT_EQ(commit(fenced(put_batch("shard", "key", "second"), mode::equal, 1), 0).status,
-              commit_status::applied);
+    EXPECT_EQ(commit(fenced(put_batch("shard", "key", "second"), mode::equal, 1), 0).status, commit_status::applied);
     EXPECT_EQ(commit(fenced(new_batch("shard"), mode::raise, 2), 1).status, commit_status::applied);
     const ports::commit_result late = commit(fenced(put_batch("shard", "key", "late"), mode::equal, 1), 0);
     EXPECT_EQ(late.status, commit_status::fenced);
     EXPECT_EQ(late.fence, 2U);
     EXPECT_EQ(commit(fenced(new_batch("shard"), mode::raise, 1), 0).status, commit_status::fenced);
     EXPECT_EQ(get("shard", "key", 1), "second");
-    EXPECT_EQ(commit(fenced(put_batch("shard", "key", "third"), mode::equal, 2), 1).status,
-              commit_status::applied);
+    EXPECT_EQ(commit(fenced(put_batch("shard", "key", "third"), mode::equal, 2), 1).status, commit_status::applied);
     EXPECT_EQ(get("shard", "key", 0), "third");
 }
 

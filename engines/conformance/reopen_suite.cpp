@@ -34,8 +34,7 @@ TEST_P(reopen_suite, rows_of_every_level_survive) {
     ASSERT_TRUE(engine().persistent());
     for (const durability& level : levels) {
         for (int i = 0; i < 20; ++i) {
-            ports::batch change =
-                put_batch(to_string(level), std::to_string(i), "value " + std::to_string(i));
+            ports::batch change = put_batch(to_string(level), std::to_string(i), "value " + std::to_string(i));
             ASSERT_EQ(engine().run(rows().commit(std::move(change), level)).status, commit_status::applied);
         }
     }

@@ -104,8 +104,7 @@ TEST_P(rows_suite, keys_and_values_are_bytes_in_bytewise_order) {
         EXPECT_EQ(get("shard", ordered[i]), "value of " + ordered[i]);
         const std::vector<std::string> rest(ordered.begin() + static_cast<std::ptrdiff_t>(i), ordered.end());
         EXPECT_EQ(keys_of(scan(range_of("shard", ordered[i], ""))), rest) << i;
-        const std::vector<std::string> before(ordered.begin(),
-                                              ordered.begin() + static_cast<std::ptrdiff_t>(i));
+        const std::vector<std::string> before(ordered.begin(), ordered.begin() + static_cast<std::ptrdiff_t>(i));
         EXPECT_EQ(keys_of(scan(range_of("shard", std::string(), ordered[i]))), before) << i;
     }
     std::string every_byte;
@@ -197,21 +196,19 @@ TEST_P(rows_suite, each_kind_of_condition) {
         std::string value;
         bool holds;
     };
-    const std::vector<one_case> cases{
-        {"there", test::exists, "", true},        {"there", test::absent, "", false},
-        {"there", test::equals, "value", true},   {"there", test::equals, "valu", false},
-        {"there", test::equals, "value2", false}, {"there", test::equals, "", false},
-        {"empty", test::exists, "", true},        {"empty", test::absent, "", false},
-        {"empty", test::equals, "", true},        {"empty", test::equals, "x", false},
-        {"missing", test::exists, "", false},     {"missing", test::absent, "", true},
-        {"missing", test::equals, "", false},     {"missing", test::equals, "x", false}};
+    const std::vector<one_case> cases{{"there", test::exists, "", true},        {"there", test::absent, "", false},
+                                      {"there", test::equals, "value", true},   {"there", test::equals, "valu", false},
+                                      {"there", test::equals, "value2", false}, {"there", test::equals, "", false},
+                                      {"empty", test::exists, "", true},        {"empty", test::absent, "", false},
+                                      {"empty", test::equals, "", true},        {"empty", test::equals, "x", false},
+                                      {"missing", test::exists, "", false},     {"missing", test::absent, "", true},
+                                      {"missing", test::equals, "", false},     {"missing", test::equals, "x", false}};
     for (std::size_t i = 0; i < cases.size(); ++i) {
         SCOPED_TRACE(i);
         const std::string mark = "mark " + std::to_string(i);
         ports::batch change = put_batch("shard", mark, "");
         change.conditions.push_back({cases[i].key, cases[i].wanted, cases[i].value});
-        const commit_status expected =
-            cases[i].holds ? commit_status::applied : commit_status::condition_failed;
+        const commit_status expected = cases[i].holds ? commit_status::applied : commit_status::condition_failed;
         EXPECT_EQ(commit(std::move(change)).status, expected);
         EXPECT_EQ(get("shard", mark).has_value(), cases[i].holds);
     }
@@ -303,8 +300,7 @@ TEST_P(rows_suite, shards_do_not_touch_each_other) {
 TEST_P(rows_suite, a_thousand_shards) {
     for (std::uint32_t i = 0; i < 1000; ++i) put("shard " + number_key(i), "key", std::to_string(i));
     for (std::uint32_t i = 0; i < 1000; ++i) {
-        EXPECT_EQ(text_of(scan(range_of("shard " + number_key(i), "", ""))),
-                  "key=" + std::to_string(i) + " ");
+        EXPECT_EQ(text_of(scan(range_of("shard " + number_key(i), "", ""))), "key=" + std::to_string(i) + " ");
     }
 }
 
@@ -481,9 +477,8 @@ TEST_P(rows_suite, a_random_history_agrees_with_a_model) {
     for (int step = 0; step < 2000; ++step) {
         SCOPED_TRACE("seed " + std::to_string(seed) + " step " + std::to_string(step));
         if (below(3) == 0) {
-            ports::scan_range range =
-                range_of(shard_name(), below(2) ? key_name() : "", below(2) ? key_name() : "",
-                         static_cast<std::uint32_t>(1 + below(6)));
+            ports::scan_range range = range_of(shard_name(), below(2) ? key_name() : "", below(2) ? key_name() : "",
+                                               static_cast<std::uint32_t>(1 + below(6)));
             range.reverse = below(2) == 0;
             const std::string expected = expected_text(state, range);
             ASSERT_EQ(text_of(scan(std::move(range))), expected);

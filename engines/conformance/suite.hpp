@@ -78,9 +78,7 @@ public:
     virtual void reopen() { throw std::logic_error("this engine keeps nothing"); }
 
     [[nodiscard]] virtual bool can_fail_commits() const { return false; }
-    virtual void fail_next_commit(commit_fault) {
-        throw std::logic_error("this engine has no scripted faults");
-    }
+    virtual void fail_next_commit(commit_fault) { throw std::logic_error("this engine has no scripted faults"); }
 
     // Runs `work` on a node's executor until it is done and returns its result or throws its exception.
     template <class T>

@@ -19,8 +19,8 @@ namespace {
 constexpr int trials = 60;
 constexpr std::chrono::milliseconds long_after = 60s;
 
-const std::vector<commit_fault> unknown_faults{
-    commit_fault::unknown_applied, commit_fault::unknown_not_applied, commit_fault::unknown_applied_later};
+const std::vector<commit_fault> unknown_faults{commit_fault::unknown_applied, commit_fault::unknown_not_applied,
+                                               commit_fault::unknown_applied_later};
 
 std::string shard_name(commit_fault fault, int trial) {
     return std::to_string(static_cast<int>(fault)) + "." + std::to_string(trial);

@@ -86,8 +86,7 @@ ports::commit_result commit_at_store(store& target, ports::batch change, commit_
         case commit_fault::unknown_not_applied:
             break;
         case commit_fault::unknown_applied_later: {
-            const std::chrono::microseconds time =
-                target.faults().random().up_to(target.faults().rates().later_max);
+            const std::chrono::microseconds time = target.faults().random().up_to(target.faults().rates().later_max);
             target.commit_later(std::move(change), time);
             break;
         }
@@ -144,8 +143,7 @@ weave::task<ports::commit_result> key_value::commit(ports::batch change, durabil
         throw std::logic_error("memory engine: unknown outcomes need a shared store");
     }
     std::function<ports::commit_result()> work = [&] {
-        if (const std::optional<errc> code = store_.faults().failure(call::commit))
-            fail_commit(store_, *code);
+        if (const std::optional<errc> code = store_.faults().failure(call::commit)) fail_commit(store_, *code);
         return commit_at_store(store_, std::move(change), fault);
     };
     co_return co_await at_store(store_, clock_, std::move(work));
@@ -159,8 +157,7 @@ weave::task<ports::commit_result> key_value::commit_all(std::vector<ports::batch
     if (!store_.faults().active()) co_return store_.commit_all(std::move(changes));
     const commit_fault fault = store_.faults().commit();
     std::function<ports::commit_result()> work = [&] {
-        if (const std::optional<errc> code = store_.faults().failure(call::commit))
-            fail_commit(store_, *code);
+        if (const std::optional<errc> code = store_.faults().failure(call::commit)) fail_commit(store_, *code);
         if (fault == commit_fault::none) return store_.commit_all(std::move(changes));
         if (fault != commit_fault::unavailable) {
             throw std::logic_error("memory engine: unknown outcomes need a shared store");
@@ -259,8 +256,8 @@ weave::task<T> coordinate(store& target, ports::clock& home, const char* what, s
 coordinator::coordinator(store& shared, ports::clock& clock)
     : store_(shared),
       clock_(clock),
-      listener_(shared.listen(
-          [this](const std::string& topic, const std::string& message) { hear(topic, message); })) {}
+      listener_(shared.listen([this](const std::string& topic, const std::string& message) { hear(topic, message); })) {
+}
 
 coordinator::~coordinator() {
     store_.stop_listening(listener_);
@@ -269,18 +266,14 @@ coordinator::~coordinator() {
 weave::task<std::optional<ports::lease>> coordinator::acquire(std::string name, std::string holder,
                                                               std::chrono::milliseconds duration) {
     const ports::steady_time asked_at = clock_.now();
-    std::function<std::optional<std::uint64_t>()> work = [&] {
-        return store_.acquire(name, holder, duration);
-    };
-    const std::optional<std::uint64_t> token =
-        co_await coordinate(store_, clock_, "acquire", std::move(work));
+    std::function<std::optional<std::uint64_t>()> work = [&] { return store_.acquire(name, holder, duration); };
+    const std::optional<std::uint64_t> token = co_await coordinate(store_, clock_, "acquire", std::move(work));
     if (!token) co_return std::nullopt;
     ports::lease got{std::move(name), std::move(holder), *token, asked_at + duration};
     co_return got;
 }
 
-weave::task<std::optional<ports::lease>> coordinator::renew(ports::lease held,
-                                                            std::chrono::milliseconds duration) {
+weave::task<std::optional<ports::lease>> coordinator::renew(ports::lease held, std::chrono::milliseconds duration) {
     const ports::steady_time asked_at = clock_.now();
     std::function<bool()> work = [&] {
         if (store_.faults().random().chance(store_.faults().rates().lease_lost)) store_.lose_lease(held.name);

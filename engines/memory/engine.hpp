@@ -37,8 +37,7 @@ public:
     weave::task<std::optional<ports::bytes>> get(ports::bytes shard, ports::bytes key) override;
     weave::task<std::vector<ports::row>> scan(ports::scan_range range) override;
     weave::task<ports::commit_result> commit(ports::batch change, durability level) override;
-    weave::task<ports::commit_result> commit_all(std::vector<ports::batch> changes,
-                                                 durability level) override;
+    weave::task<ports::commit_result> commit_all(std::vector<ports::batch> changes, durability level) override;
     weave::task<ports::commit_result> settle(ports::bytes shard, ports::operation_id operation) override;
 
 private:
@@ -73,8 +72,7 @@ public:
 
     weave::task<std::optional<ports::lease>> acquire(std::string name, std::string holder,
                                                      std::chrono::milliseconds duration) override;
-    weave::task<std::optional<ports::lease>> renew(ports::lease held,
-                                                   std::chrono::milliseconds duration) override;
+    weave::task<std::optional<ports::lease>> renew(ports::lease held, std::chrono::milliseconds duration) override;
     weave::task<void> release(ports::lease held) override;
     weave::task<void> join(ports::member self, std::chrono::milliseconds duration) override;
     weave::task<void> leave(std::string node) override;

@@ -20,8 +20,7 @@ public:
 
     conformance::connection node(std::size_t index) override {
         node_state& state = nodes_.at(index);
-        return {&state.place.executor(), &state.place.clock(), &state.rows, &state.blobs,
-                &state.coordination};
+        return {&state.place.executor(), &state.place.clock(), &state.rows, &state.blobs, &state.coordination};
     }
     std::size_t nodes() const override { return store_.exclusive() ? 1 : 2; }
     void drive(const std::atomic<bool>& done) override {
@@ -30,9 +29,7 @@ public:
     }
     void advance(std::chrono::milliseconds time) override { world_.run_for(time); }
     bool can_fail_commits() const override { return !store_.exclusive(); }
-    void fail_next_commit(conformance::commit_fault fault) override {
-        store_.faults().next_commit(translate(fault));
-    }
+    void fail_next_commit(conformance::commit_fault fault) override { store_.faults().next_commit(translate(fault)); }
 
 private:
     struct node_state {

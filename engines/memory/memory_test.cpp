@@ -49,9 +49,7 @@ struct cluster {
     T run(weave::task<T> work) {
         return world.run(node, std::move(work));
     }
-    commit_status commit(ports::batch change) {
-        return run(rows.commit(std::move(change), durability::sync())).status;
-    }
+    commit_status commit(ports::batch change) { return run(rows.commit(std::move(change), durability::sync())).status; }
     template <class T>
     std::optional<errc> failure_of(weave::task<T> work) {
         try {
@@ -130,8 +128,7 @@ TEST(memory_engine, blob_failures) {
     const ports::blob_name name;
     const bytes_view data = as_bytes("data");
     one.store.faults().fail_next(call::blob_write, errc::no_space);
-    EXPECT_EQ(one.failure_of(one.blobs.write(name, data, core::crc32c(data), wall_time::max())),
-              errc::no_space);
+    EXPECT_EQ(one.failure_of(one.blobs.write(name, data, core::crc32c(data), wall_time::max())), errc::no_space);
     EXPECT_EQ(one.store.live_blobs(), 0U);
     const ports::blob_ref ref = one.write(0, "data");
     one.store.faults().fail_next(call::blob_sync);
@@ -387,8 +384,7 @@ private:
             rows_in_all += keys.size();
             for (const std::string& key : keys) EXPECT_EQ(store_.get(shard, key), "x") << shard << " " << key;
         }
-        EXPECT_EQ(store_.stored_rows(), rows_in_all)
-            << "something was applied that was reported as not applied";
+        EXPECT_EQ(store_.stored_rows(), rows_in_all) << "something was applied that was reported as not applied";
         EXPECT_GT(rows_in_all, writes_each);
         EXPECT_LT(rows_in_all, writes_each * nodes_.size());
     }

@@ -61,8 +61,7 @@ simulated_node* simulation::choose_node() {
         if (node->paused_ || node->ready_.empty()) continue;
         ++candidates;
         if (options_.order == job_order::fifo) {
-            const bool earlier =
-                chosen == nullptr || node->ready_.front().sequence < chosen->ready_.front().sequence;
+            const bool earlier = chosen == nullptr || node->ready_.front().sequence < chosen->ready_.front().sequence;
             if (earlier) chosen = node.get();
         } else if (random_.below(candidates) == 0) {
             chosen = node.get();
@@ -86,8 +85,8 @@ bool simulation::step() {
     mix(index);
     mix(entry.due);
     if (++steps_ > options_.steps_max) {
-        throw std::runtime_error("the simulation with seed " + std::to_string(options_.seed) +
-                                 " is over its " + std::to_string(options_.steps_max) + " steps");
+        throw std::runtime_error("the simulation with seed " + std::to_string(options_.seed) + " is over its " +
+                                 std::to_string(options_.steps_max) + " steps");
     }
 
     running_ = node;

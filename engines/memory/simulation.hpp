@@ -132,8 +132,7 @@ public:
     // Runs `work` on `node` to its end. Throws what it throws, and std::runtime_error when it is not done in
     // time.
     template <class T>
-    T run(simulated_node& node, weave::task<T> work,
-          std::chrono::microseconds at_most = std::chrono::hours(24)) {
+    T run(simulated_node& node, weave::task<T> work, std::chrono::microseconds at_most = std::chrono::hours(24)) {
         auto result = std::make_shared<std::optional<weave::outcome_of<T>>>();
         weave::spawn(node.executor(), std::move(work),
                      [result](weave::outcome_of<T> outcome) { result->emplace(std::move(outcome)); });

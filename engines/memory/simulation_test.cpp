@@ -218,9 +218,8 @@ TEST(simulation, running_here_knows_the_node) {
     simulated_node& other = world.add_node();
     EXPECT_FALSE(one.executor().running_here());
     int right = 0;
-    one.clock().call_at(world.now(), [&] {
-        right = one.executor().running_here() && !other.executor().running_here() ? 1 : -1;
-    });
+    one.clock().call_at(world.now(),
+                        [&] { right = one.executor().running_here() && !other.executor().running_here() ? 1 : -1; });
     world.run_until_idle();
     EXPECT_EQ(right, 1);
 }

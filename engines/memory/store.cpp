@@ -133,9 +133,8 @@ bool store::holds(const shard_state* shard, const ports::condition& wanted) cons
 ports::commit_status store::check(const shard_state* shard, const ports::batch& change) const {
     if (!exclusive_ && change.fence.check != ports::fence::mode::none) {
         const std::optional<std::uint64_t> stored = shard != nullptr ? shard->fence : std::nullopt;
-        const bool passes = change.fence.check == ports::fence::mode::equal
-                                ? stored == change.fence.epoch
-                                : !stored || *stored <= change.fence.epoch;
+        const bool passes = change.fence.check == ports::fence::mode::equal ? stored == change.fence.epoch
+                                                                            : !stored || *stored <= change.fence.epoch;
         if (!passes) return ports::commit_status::fenced;
     }
     for (const ports::condition& wanted : change.conditions) {
@@ -308,10 +307,9 @@ ports::blob_ref store::write_blob(const ports::blob_name& name, bytes_view data,
     if (!exclusive_) {
         blob.name = encode_name(name);
         if (!blob_names_.insert(blob.name).second) {
-            throw error(errc::invalid_state, "blob name (stream " + std::to_string(name.stream) +
-                                                 ", transaction " + std::to_string(name.transaction) +
-                                                 ", chunk " + std::to_string(name.chunk) +
-                                                 ") is in use: names are written once");
+            throw error(errc::invalid_state, "blob name (stream " + std::to_string(name.stream) + ", transaction " +
+                                                 std::to_string(name.transaction) + ", chunk " +
+                                                 std::to_string(name.chunk) + ") is in use: names are written once");
         }
     }
     live_blob_bytes_ += data.size();
@@ -325,8 +323,7 @@ void store::sync_blobs(const std::vector<ports::blob_ref>& blobs) {
         const std::uint64_t number = decode_place(ref);
         const auto found = blobs_.find(number);
         if (found == blobs_.end()) {
-            throw error(errc::storage_failed,
-                        "blob " + std::to_string(number) + " was lost before it was synced");
+            throw error(errc::storage_failed, "blob " + std::to_string(number) + " was lost before it was synced");
         }
         found->second.synced = true;
     }
@@ -338,8 +335,7 @@ std::string store::read_blob(const ports::blob_ref& blob) const {
     if (found == blobs_.end()) throw_gone(number);
     const std::string& data = found->second.data;
     if (data.size() != blob.length || core::crc32c(as_bytes(data)) != blob.crc32c) {
-        throw error(errc::corrupt,
-                    "blob " + std::to_string(number) + " does not match its length and checksum");
+        throw error(errc::corrupt, "blob " + std::to_string(number) + " does not match its length and checksum");
     }
     return data;
 }
@@ -390,8 +386,7 @@ std::optional<std::uint64_t> store::acquire(const std::string& name, const std::
 bool store::renew(const ports::lease& held, std::chrono::milliseconds duration) {
     const ports::steady_time now = clock_.now();
     const auto found = leases_.find(held.name);
-    const bool still_held =
-        found != leases_.end() && found->second.token == held.token && now < found->second.until;
+    const bool still_held = found != leases_.end() && found->second.token == held.token && now < found->second.until;
     note("renew", held.name, still_held ? 1 : 0);
     if (still_held) found->second.until = now + duration;
     return still_held;

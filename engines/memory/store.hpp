@@ -110,9 +110,7 @@ private:
         std::optional<std::uint64_t> fence;  // shared only, as what follows
         std::optional<ports::operation_id> last_applied;
         std::vector<undecided> waiting;  // unknown to their callers; at most 64
-        [[nodiscard]] bool empty() const noexcept {
-            return rows.empty() && !fence && !last_applied && waiting.empty();
-        }
+        [[nodiscard]] bool empty() const noexcept { return rows.empty() && !fence && !last_applied && waiting.empty(); }
     };
     using shard_map = std::unordered_map<ports::bytes, shard_state>;
     struct stored_blob {

@@ -25,8 +25,8 @@ class client_state;
 }
 
 struct client_options {
-    std::string name{};            // shown to others, e.g. by blocked_by(); default: the program's name and pid
-    bool create = true;            // file: make the store where there is none (else store_not_found)
+    std::string name{};                 // shown to others, e.g. by blocked_by(); default: the program's name and pid
+    bool create = true;                 // file: make the store where there is none (else store_not_found)
     std::uint32_t handler_threads = 1;  // 1 to 64: the pool that runs asynchronous handlers
     std::size_t memory_bytes_max = std::size_t{256} << 20;  // budget of all buffers together
     std::size_t item_bytes_max = std::size_t{16} << 20;     // 1 to 64 MiB
@@ -83,15 +83,13 @@ public:
                                                               transaction_id from, transaction_id to,
                                                               std::uint32_t limit = 1000) const;
     // The last checkpointed one that is visible.
-    [[nodiscard]] std::optional<received_transaction> last(std::string_view stream,
-                                                           partition_number partition) const;
+    [[nodiscard]] std::optional<received_transaction> last(std::string_view stream, partition_number partition) const;
     // Open and checkpointed ones by id range and state, without items.
     [[nodiscard]] std::vector<transaction_info> scan(std::string_view stream, partition_number partition,
                                                      transaction_id from, transaction_id to,
                                                      const std::vector<transaction_state>& states = {},
                                                      std::uint32_t limit = 1000) const;
-    [[nodiscard]] transaction_state state(std::string_view stream, partition_number partition,
-                                          transaction_id id) const;
+    [[nodiscard]] transaction_state state(std::string_view stream, partition_number partition, transaction_id id) const;
     // What became of a group checkpoint; known for an hour, then `gone`.
     [[nodiscard]] transaction_state commit_state(request_id request) const;
 

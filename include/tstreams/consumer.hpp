@@ -67,9 +67,13 @@ inline const start newest = start::make(start::kind::newest);
 // A stored offset, which must exist: else offset_not_found.
 inline const start stored = start::make(start::kind::stored);
 // The first transaction opened at or after `time`, in every partition.
-[[nodiscard]] inline start at(wall_time time) { return start::make(time); }
+[[nodiscard]] inline start at(wall_time time) {
+    return start::make(time);
+}
 // Behind this id's point in time, in every partition; or behind one id per partition.
-[[nodiscard]] inline start after(transaction_id id) { return start::make(id); }
+[[nodiscard]] inline start after(transaction_id id) {
+    return start::make(id);
+}
 [[nodiscard]] inline start after(std::vector<partition_position> positions) {
     return start::make(std::move(positions));
 }
@@ -84,12 +88,12 @@ struct consumer_options {
     // With a name, positions are stored by checkpoint() and the next instance goes on there; the newest instance
     // of a name on a partition fences older ones. [A-Za-z0-9._-]{1,128}.
     std::string name{};
-    tstreams::start start{};                   // where a name without a stored offset begins
-    bool reset = false;                        // `start` overrides the stored offset
+    tstreams::start start{};                     // where a name without a stored offset begins
+    bool reset = false;                          // `start` overrides the stored offset
     std::vector<partition_number> partitions{};  // empty: all
     tstreams::on_open on_open = tstreams::on_open::wait;
-    std::chrono::milliseconds open_wait{0};    // with skip: how long to wait before passing
-    std::uint32_t prefetch_transactions = 256;       // 1 to 65,536; read ahead of next() ...
+    std::chrono::milliseconds open_wait{0};             // with skip: how long to wait before passing
+    std::uint32_t prefetch_transactions = 256;          // 1 to 65,536; read ahead of next() ...
     std::size_t prefetch_bytes = std::size_t{4} << 20;  // ... and their inline bytes, all partitions together
 };
 

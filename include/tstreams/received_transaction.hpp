@@ -73,7 +73,7 @@ public:
     [[nodiscard]] transaction_id id() const noexcept;
     [[nodiscard]] partition_number partition() const noexcept;
     [[nodiscard]] wall_time opened_at() const noexcept { return id().time(); }
-    [[nodiscard]] wall_time expires() const noexcept;  // when retention may remove it
+    [[nodiscard]] wall_time expires() const noexcept;   // when retention may remove it
     [[nodiscard]] std::uint64_t size() const noexcept;  // items
     [[nodiscard]] std::uint64_t bytes() const noexcept;
     [[nodiscard]] transaction_state state() const noexcept;

@@ -34,14 +34,14 @@ public:
 };
 
 struct subscriber_options {
-    std::string name{};                        // as consumer_options
+    std::string name{};  // as consumer_options
     tstreams::start start{};
     bool reset = false;
     std::vector<partition_number> partitions{};  // empty: all
     tstreams::on_open on_open = tstreams::on_open::wait;
     std::chrono::milliseconds open_wait{0};
-    std::uint32_t threads = 1;                 // 1 to 64: partitions in parallel, one callback at a time in each
-    std::uint32_t buffer_transactions = 256;   // read ahead, all partitions together
+    std::uint32_t threads = 1;                // 1 to 64: partitions in parallel, one callback at a time in each
+    std::uint32_t buffer_transactions = 256;  // read ahead, all partitions together
     std::size_t buffer_bytes = std::size_t{4} << 20;
     // Called when a partition stops: its callback threw, or reading failed. Default: a line on standard error.
     // The position stays before the transaction that failed. Return true to call back again with the same

@@ -58,7 +58,7 @@ public:
     [[nodiscard]] partition_number partition() const;
     [[nodiscard]] std::uint64_t items() const;  // put so far
     [[nodiscard]] std::uint64_t bytes() const;
-    [[nodiscard]] wall_time expires() const;    // the deadline that keepalive cannot move
+    [[nodiscard]] wall_time expires() const;  // the deadline that keepalive cannot move
 
 private:
     friend struct detail::access;

@@ -73,11 +73,11 @@ struct durability {
 
 // What create_stream takes.
 struct stream_options {
-    std::string name{};                              // [A-Za-z0-9._-]{1,128}
-    std::uint32_t partitions = 1;                    // 1 to 1,024
+    std::string name{};                                 // [A-Za-z0-9._-]{1,128}
+    std::uint32_t partitions = 1;                       // 1 to 1,024
     std::chrono::seconds ttl = std::chrono::hours(24);  // 1 s to 10 years, from the opening of a transaction
     tstreams::durability durability{};
-    std::string description{};                       // at most 1,024 bytes
+    std::string description{};  // at most 1,024 bytes
     // How long a transaction may stay open, keepalive or not. Zero: 10 minutes, but at most half of the ttl.
     std::chrono::seconds max_open{0};
 };
@@ -129,8 +129,8 @@ struct transaction_info {
     transaction_state state = transaction_state::open;
     std::uint64_t items = 0;  // zero while open: only the producer knows
     std::uint64_t bytes = 0;
-    wall_time expires;        // open: its deadline; checkpointed: when retention may remove it
-    std::string client;       // open: who holds it, for example "billing (pid 4711)"
+    wall_time expires;   // open: its deadline; checkpointed: when retention may remove it
+    std::string client;  // open: who holds it, for example "billing (pid 4711)"
 };
 
 // Why a partition gives nothing although something was written.

@@ -121,9 +121,7 @@ public:
         struct awaiter {
             std::coroutine_handle<promise_type> coroutine;
             [[nodiscard]] bool await_ready() const noexcept { return false; }
-            bool await_suspend(std::coroutine_handle<> awaiting) {
-                return promise_type::start(coroutine, awaiting);
-            }
+            bool await_suspend(std::coroutine_handle<> awaiting) { return promise_type::start(coroutine, awaiting); }
             T await_resume() { return coroutine.promise().result(); }
         };
         return awaiter{coroutine_};

@@ -64,7 +64,9 @@ weave::task<void> broker::stop() {
     co_await all.owners.stop();
 }
 
-weave::task<void> broker::sweep() { return pieces_->cleaning.sweep(); }
+weave::task<void> broker::sweep() {
+    return pieces_->cleaning.sweep();
+}
 
 broker_counters broker::counters() const {
     broker_counters counted;
@@ -111,8 +113,7 @@ weave::task<stream_info> broker::update_stream(std::string name, stream_changes 
 
 weave::task<void> broker::delete_stream(std::string name) {
     pieces_->check_running();
-    if (!pieces_->world.exclusive)
-        throw error(errc::unsupported, "streams of a shared engine cannot be deleted yet");
+    if (!pieces_->world.exclusive) throw error(errc::unsupported, "streams of a shared engine cannot be deleted yet");
     const stream_info info = co_await pieces_->streams.remove(std::move(name));
     pieces_->open.cancel_stream(info.id);
     pieces_->world.tasks.run(pieces_->cleaning.purge(info.id, info.partitions), "removing a deleted stream");
@@ -147,7 +148,9 @@ weave::task<attached_producer> broker::attach_producer(attach_producer_request r
     return pieces_->names.attach_producer(std::move(request));
 }
 
-weave::task<read_reply> broker::read(read_request request) { return pieces_->reads.read(request); }
+weave::task<read_reply> broker::read(read_request request) {
+    return pieces_->reads.read(request);
+}
 
 weave::task<std::string> broker::read_frame(ports::blob_ref frame) {
     return pieces_->world.blobs.read(std::move(frame));
@@ -157,7 +160,9 @@ weave::task<std::vector<partition_number>> broker::wait_readable(wait_request re
     return pieces_->reads.wait_readable(std::move(request));
 }
 
-void broker::cancel_wait(session_id session, std::uint64_t wait) { pieces_->reads.cancel_wait(session, wait); }
+void broker::cancel_wait(session_id session, std::uint64_t wait) {
+    pieces_->reads.cancel_wait(session, wait);
+}
 
 weave::task<transaction_id> broker::resolve(stream_id stream, partition_number partition, start_point start) {
     const partition_key key{stream, partition};
@@ -202,8 +207,8 @@ weave::task<std::vector<offset_info>> broker::list_offsets(stream_id stream, std
     return pieces_->names.list(stream, std::move(consumer));
 }
 
-weave::task<void> broker::set_offset(stream_id stream, std::string consumer,
-                                     std::vector<partition_position> positions, bool take_over) {
+weave::task<void> broker::set_offset(stream_id stream, std::string consumer, std::vector<partition_position> positions,
+                                     bool take_over) {
     return pieces_->names.set(stream, std::move(consumer), std::move(positions), take_over);
 }
 
@@ -211,7 +216,9 @@ weave::task<void> broker::delete_offset(stream_id stream, std::string consumer, 
     return pieces_->names.remove(stream, std::move(consumer), take_over);
 }
 
-weave::task<void> broker::prepare(prepare_request request) { return pieces_->commits.prepare(std::move(request)); }
+weave::task<void> broker::prepare(prepare_request request) {
+    return pieces_->commits.prepare(std::move(request));
+}
 
 weave::task<void> broker::resolve(request_id group, std::vector<partition_key> parts, group_row decided) {
     return pieces_->commits.resolve(group, std::move(parts), std::move(decided));

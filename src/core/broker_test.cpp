@@ -296,8 +296,7 @@ TEST(broker, expired_transactions_are_reported_then_removed) {
     world.simulation.run_for(120s);
     world.run(world.service->sweep());
     EXPECT_LT(world.store.stored_rows(), rows_before);
-    EXPECT_EQ(world.run(world.service->find_transaction(stream.id, 0, last_old)).info.state,
-              transaction_state::gone);
+    EXPECT_EQ(world.run(world.service->find_transaction(stream.id, 0, last_old)).info.state, transaction_state::gone);
     world.restart();
     EXPECT_EQ(code_of([&] { world.read(stream, transaction_id(1)); }), errc::position_expired);
     EXPECT_TRUE(world.read(stream, young).transactions.empty());

@@ -17,7 +17,9 @@ constexpr auto max_open_default = std::chrono::seconds(600);
 // Stream ids are microseconds shifted by this and a slot number, so that owners never meet.
 constexpr unsigned stream_id_shift = 12;
 
-std::string quoted(std::string_view name) { return "stream '" + std::string(name) + "'"; }
+std::string quoted(std::string_view name) {
+    return "stream '" + std::string(name) + "'";
+}
 
 void check_ttl(std::chrono::seconds ttl, std::string_view name) {
     if (ttl < std::chrono::seconds(1) || ttl > ttl_max)
@@ -120,8 +122,7 @@ void catalogue::make_room() {
 }
 
 weave::task<std::optional<stream_row>> catalogue::read_row(std::string name) {
-    const std::optional<ports::bytes> value =
-        co_await world_.rows.get(shard_of(name), keys::stream_name_row(name));
+    const std::optional<ports::bytes> value = co_await world_.rows.get(shard_of(name), keys::stream_name_row(name));
     if (!value) co_return std::nullopt;
     co_return decode<stream_row>(*value);
 }
@@ -202,8 +203,8 @@ weave::task<std::optional<stream_info>> catalogue::find(std::string name) {
     co_return row->info;
 }
 
-weave::task<std::vector<stream_info>> catalogue::list_shard(std::uint16_t number, std::string prefix,
-                                                            std::string from, std::uint32_t limit) {
+weave::task<std::vector<stream_info>> catalogue::list_shard(std::uint16_t number, std::string prefix, std::string from,
+                                                            std::uint32_t limit) {
     ports::scan_range range;
     range.shard = keys::catalogue_shard(number);
     range.from = std::move(from);
@@ -253,9 +254,8 @@ weave::task<stream_info> catalogue::update(std::string name, stream_changes chan
     if (changes.partitions) {
         check_partitions(*changes.partitions, name);
         if (*changes.partitions < info.partitions)
-            throw error(errc::invalid_argument,
-                        quoted(name) + " has " + std::to_string(info.partitions) +
-                            " partitions; they can be added, not removed");
+            throw error(errc::invalid_argument, quoted(name) + " has " + std::to_string(info.partitions) +
+                                                    " partitions; they can be added, not removed");
         info.partitions = *changes.partitions;
     }
     ports::batch change;
@@ -324,8 +324,8 @@ weave::task<std::shared_ptr<stream_entry>> catalogue::get(stream_id stream) {
     std::optional<stream_row> row;
     if (name) row = co_await read_row(*name);
     if (!row || row->info.id != stream)
-        throw error(errc::stream_deleted, "stream " + (name ? "'" + *name + "'" : std::to_string(stream)) +
-                                              " has been deleted");
+        throw error(errc::stream_deleted,
+                    "stream " + (name ? "'" + *name + "'" : std::to_string(stream)) + " has been deleted");
     co_return remember(row->info);
 }
 

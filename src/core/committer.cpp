@@ -218,9 +218,8 @@ committer::planned_transaction committer::plan_transaction(const commit_request&
     if (transaction.state != open_transaction::phase::open || transaction.writing)
         throw error(errc::invalid_state, describe(wanted.transaction) + " is written to, or being decided, already");
     if (transaction.frames != wanted.frames)
-        throw error(errc::invalid_state, describe(wanted.transaction) + " has " +
-                                             std::to_string(transaction.frames) + " frames, not " +
-                                             std::to_string(wanted.frames));
+        throw error(errc::invalid_state, describe(wanted.transaction) + " has " + std::to_string(transaction.frames) +
+                                             " frames, not " + std::to_string(wanted.frames));
     open_.check_producer(transaction.ref.stream, transaction.producer, transaction.producer_instance);
     planned.part = parts_.loaded({wanted.transaction.stream, wanted.transaction.partition});
     transaction_row row;
@@ -289,8 +288,7 @@ weave::task<commit_reply> committer::commit_exclusive(commit_request request) {
         co_return std::move(made.reply);
     }
     if (result.status == ports::commit_status::unknown)
-        throw error(errc::outcome_unknown, "the checkpoint may or may not have happened; ask again",
-                    outcome::unknown);
+        throw error(errc::outcome_unknown, "the checkpoint may or may not have happened; ask again", outcome::unknown);
     undo(made);
     if (result.status == ports::commit_status::condition_failed) {
         std::optional<commit_reply> answer = co_await known_answer(request);
@@ -304,8 +302,7 @@ std::vector<ports::batch> committer::exclusive_batches(const commit_request& req
     batches.reserve(made.members() + 2);
     for (planned_transaction& one : made.transactions) {
         const open_transaction& transaction = *one.transaction;
-        ports::batch& change =
-            batch_for(world_, batches, keys::segment_shard(one.part->key, transaction.segment));
+        ports::batch& change = batch_for(world_, batches, keys::segment_shard(one.part->key, transaction.segment));
         put(change, keys::transaction_row(transaction.ref.id), std::move(one.row));
         change.covers.insert(change.covers.end(), transaction.blobs.begin(), transaction.blobs.end());
         if (!one.part->tail_filed && transaction.segment == one.part->head.tail) {

@@ -13,7 +13,9 @@ namespace {
 constexpr int settle_tries = 100;
 constexpr auto settle_pause = std::chrono::milliseconds(200);
 
-std::string quoted(const std::string& consumer) { return "consumer '" + consumer + "'"; }
+std::string quoted(const std::string& consumer) {
+    return "consumer '" + consumer + "'";
+}
 
 }  // namespace
 
@@ -46,8 +48,8 @@ weave::task<attached_partition> consumers::attach_one(const attach_consumer_requ
     const auto found = part->consumers.find(request.consumer);
     const bool known = found != part->consumers.end();
     if (!known && request.must_exist)
-        throw error(errc::offset_not_found, quoted(request.consumer) + " has no stored offset in partition " +
-                                                std::to_string(key.partition));
+        throw error(errc::offset_not_found,
+                    quoted(request.consumer) + " has no stored offset in partition " + std::to_string(key.partition));
     offset_row row;
     if (known) row = found->second.row;
     if (!known || request.reset) row.position = co_await reads_.resolve(key, start);
@@ -119,8 +121,7 @@ void consumers::end_session(session_id session) {
 weave::task<attached_producer> consumers::attach_producer(attach_producer_request request) {
     check_name(request.producer, "producer");
     std::ignore = clients_.get(request.session);
-    if (!world_.exclusive)
-        throw error(errc::unsupported, "named producers are not supported on shared engines yet");
+    if (!world_.exclusive) throw error(errc::unsupported, "named producers are not supported on shared engines yet");
     const partition_key key{request.stream, 0};
     const std::shared_ptr<partition> part = co_await parts_.load(key);
     co_await parts_.load_producer(part, request.producer);
@@ -180,8 +181,8 @@ weave::task<std::vector<offset_info>> consumers::list(stream_id stream, std::str
                 info.position = row.position;
                 info.updated_at = row.updated_at;
                 const auto live = part->consumers.find(info.consumer);
-                info.live = live != part->consumers.end() && live->second.session != 0 &&
-                            clients_.alive(live->second.session);
+                info.live =
+                    live != part->consumers.end() && live->second.session != 0 && clients_.alive(live->second.session);
                 found.push_back(std::move(info));
             }
             if (rows.size() < 1000) break;
@@ -199,8 +200,7 @@ void consumers::check_not_live(const partition& part, const std::string& consume
     if (take_over || found == part.consumers.end() || found->second.session == 0) return;
     const std::shared_ptr<session> client = clients_.find(found->second.session);
     if (!client) return;
-    throw error(errc::consumer_live, quoted(consumer) + " is at work in " + client->client +
-                                         "; stop it, or take over");
+    throw error(errc::consumer_live, quoted(consumer) + " is at work in " + client->client + "; stop it, or take over");
 }
 
 weave::task<void> consumers::set(stream_id stream, std::string consumer, std::vector<partition_position> positions,

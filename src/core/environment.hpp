@@ -30,7 +30,7 @@ struct broker_options {
     std::string node = "embedded";              // unique among the brokers of a shared engine
 
     std::uint32_t segment_transactions_max = 4096;
-    std::uint32_t live_segments_max = 256;       // between the oldest undecided transaction and the tail
+    std::uint32_t live_segments_max = 256;  // between the oldest undecided transaction and the tail
     std::uint32_t open_transactions_max = 100'000;
     std::uint32_t partitions_cached_max = 16'384;
     std::chrono::milliseconds ids_ahead{5'000};  // how far the durable id ceiling is raised

@@ -57,8 +57,7 @@ std::vector<transaction_id> ids_of(const commit_request& request) {
 weave::task<commit_reply> committer::commit_shared(commit_request request, bool as_group) {
     if (!request.sources.empty())
         throw error(errc::unsupported, "named producers are not supported on shared engines yet");
-    if (!as_group && !request.has_group_row())
-        co_return co_await commit_in_one_shard(std::move(request));
+    if (!as_group && !request.has_group_row()) co_return co_await commit_in_one_shard(std::move(request));
     co_return co_await commit_group(std::move(request));
 }
 
@@ -303,8 +302,7 @@ weave::task<group_row> committer::decide(request_id group, bool commit, std::vec
                 outcome::unknown);
 }
 
-weave::task<void> committer::resolve_everywhere(request_id group, std::vector<partition_key> parts,
-                                                group_row decided) {
+weave::task<void> committer::resolve_everywhere(request_id group, std::vector<partition_key> parts, group_row decided) {
     for (const partition_key& key : parts) {
         try {
             co_await resolve_at(group, key, decided);
@@ -410,15 +408,14 @@ weave::task<void> committer::settle_later(request_id group, partition_key key) {
 
 weave::task<void> committer::settle_group(request_id group, std::shared_ptr<partition> part) {
     while (!part->dropped && !world_.stopping) {
-        const bool waiting =
-            std::any_of(part->undecided.begin(), part->undecided.end(),
-                        [&](const auto& entry) {
-                            return entry.second->state == open_transaction::phase::prepared &&
-                                   entry.second->decider == group;
-                        }) ||
-            std::any_of(part->consumers.begin(), part->consumers.end(), [&](const auto& entry) {
-                return entry.second.row.pending && entry.second.row.pending->group == group;
-            });
+        const bool waiting = std::any_of(part->undecided.begin(), part->undecided.end(),
+                                         [&](const auto& entry) {
+                                             return entry.second->state == open_transaction::phase::prepared &&
+                                                    entry.second->decider == group;
+                                         }) ||
+                             std::any_of(part->consumers.begin(), part->consumers.end(), [&](const auto& entry) {
+                                 return entry.second.row.pending && entry.second.row.pending->group == group;
+                             });
         if (!waiting) co_return;
         try {
             std::vector<transaction_id> none;

@@ -38,24 +38,46 @@ ports::bytes with_name(char tag, std::string_view name) {
 
 }  // namespace
 
-ports::bytes catalogue_shard(std::uint16_t number) { return std::move(tagged('l').u16(number)).take(); }
-ports::bytes stream_shard(stream_id stream) { return std::move(tagged('i').u64(stream)).take(); }
-ports::bytes head_shard(const partition_key& key) { return of_partition('h', key).take(); }
+ports::bytes catalogue_shard(std::uint16_t number) {
+    return std::move(tagged('l').u16(number)).take();
+}
+ports::bytes stream_shard(stream_id stream) {
+    return std::move(tagged('i').u64(stream)).take();
+}
+ports::bytes head_shard(const partition_key& key) {
+    return of_partition('h', key).take();
+}
 ports::bytes segment_shard(const partition_key& key, std::uint32_t segment) {
     return std::move(of_partition('t', key).u32(segment)).take();
 }
-ports::bytes work_shard(slot_number slot) { return std::move(tagged('w').u16(slot)).take(); }
-ports::bytes slot_shard(slot_number slot) { return std::move(tagged('e').u16(slot)).take(); }
+ports::bytes work_shard(slot_number slot) {
+    return std::move(tagged('w').u16(slot)).take();
+}
+ports::bytes slot_shard(slot_number slot) {
+    return std::move(tagged('e').u16(slot)).take();
+}
 ports::bytes group_shard(const request_id& request) {
     return std::move(tagged('g').u64(request.high).u64(request.low)).take();
 }
 
-ports::bytes stream_name_row(std::string_view name) { return with_name('n', name); }
-ports::bytes deletion_row(stream_id stream) { return std::move(tagged('d').u64(stream)).take(); }
-ports::bytes transaction_row(transaction_id id) { return std::move(tagged('t').u64(id.value())).take(); }
-ports::bytes segment_row(transaction_id first) { return std::move(tagged('s').u64(first.value())).take(); }
-ports::bytes offset_row(std::string_view consumer) { return with_name('c', consumer); }
-ports::bytes producer_row(std::string_view producer) { return with_name('p', producer); }
+ports::bytes stream_name_row(std::string_view name) {
+    return with_name('n', name);
+}
+ports::bytes deletion_row(stream_id stream) {
+    return std::move(tagged('d').u64(stream)).take();
+}
+ports::bytes transaction_row(transaction_id id) {
+    return std::move(tagged('t').u64(id.value())).take();
+}
+ports::bytes segment_row(transaction_id first) {
+    return std::move(tagged('s').u64(first.value())).take();
+}
+ports::bytes offset_row(std::string_view consumer) {
+    return with_name('c', consumer);
+}
+ports::bytes producer_row(std::string_view producer) {
+    return with_name('p', producer);
+}
 ports::bytes due_row(std::uint64_t second, const partition_key& key, std::uint32_t segment) {
     record_writer out = tagged('x');
     out.u64(second).u64(key.stream).u32(key.partition).u32(segment);

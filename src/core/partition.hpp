@@ -44,12 +44,12 @@ struct open_transaction {
     wall_time expires;              // the deadline, by the wall clock
     wall_time retained_until;
     phase state = phase::open;
-    request_id decider;             // of the commit under way, or of the group
-    std::string prepared_value;     // the row as stored, while prepared
-    bool abandoned = false;         // once its group is given up nobody will decide it any more
+    request_id decider;          // of the commit under way, or of the group
+    std::string prepared_value;  // the row as stored, while prepared
+    bool abandoned = false;      // once its group is given up nobody will decide it any more
     bool writing = false;
-    std::uint32_t frames = 0;       // written by the client
-    std::uint32_t chunks = 0;       // blobs written, index frames included
+    std::uint32_t frames = 0;                      // written by the client
+    std::uint32_t chunks = 0;                      // blobs written, index frames included
     std::array<std::vector<frame_ref>, 6> levels;  // references not yet gathered into an index frame
     std::vector<ports::blob_ref> blobs;            // all of them, for the commit or for dropping
 };
@@ -69,16 +69,12 @@ class partition {
 public:
     partition(environment& world, partition_key which, std::shared_ptr<stream_entry> of_stream,
               std::shared_ptr<slot> owned_by)
-        : key(which),
-          stream(std::move(of_stream)),
-          owner(std::move(owned_by)),
-          gate(world.executor),
-          world_(world) {}
+        : key(which), stream(std::move(of_stream)), owner(std::move(owned_by)), gate(world.executor), world_(world) {}
 
     const partition_key key;
     const std::shared_ptr<stream_entry> stream;
     const std::shared_ptr<slot> owner;
-    weave::mutex gate;  // held across engine calls that change the layout, and by every write of a shared engine
+    weave::mutex gate;     // held across engine calls that change the layout, and by every write of a shared engine
     bool dropped = false;  // no longer owned, or deleted: forget it
 
     head_row head;

@@ -15,8 +15,8 @@ durability layout_level(const environment& world) {
 
 constexpr transaction_id highest_id(~std::uint64_t{0});
 
-std::shared_ptr<open_transaction> prepared_again(const partition& part, std::uint32_t segment,
-                                                 const ports::row& stored, const transaction_row& row) {
+std::shared_ptr<open_transaction> prepared_again(const partition& part, std::uint32_t segment, const ports::row& stored,
+                                                 const transaction_row& row) {
     auto found = std::make_shared<open_transaction>();
     found->ref.stream = part.key.stream;
     found->ref.partition = part.key.partition;

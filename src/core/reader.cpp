@@ -51,9 +51,8 @@ reader::view reader::take_view(const partition& part, bool skip_open) const {
 void reader::check_position(const partition& part, transaction_id position) const {
     if (position >= part.head.last_removed && position >= part.expired_through) return;
     const transaction_id live = std::max(part.head.last_removed, part.expired_through);
-    throw position_expired_error(place_of(part) + ": transactions behind position " +
-                                     std::to_string(position.value()) + " have expired; go on from " +
-                                     std::to_string(live.value()),
+    throw position_expired_error(place_of(part) + ": transactions behind position " + std::to_string(position.value()) +
+                                     " have expired; go on from " + std::to_string(live.value()),
                                  live.value());
 }
 
@@ -159,8 +158,7 @@ weave::task<std::vector<partition_number>> reader::wait_readable(wait_request re
     waits_.insert_or_assign(name, waiter);
     for (std::size_t i = 0; i < parts.size(); ++i)
         parts[i]->add_waiter(waiter.get(), request.positions[i].after, request.skip_open);
-    const ports::clock::timer timer =
-        world_.clock.call_at(request.until, [waiter] { waiter->ready.set(); });
+    const ports::clock::timer timer = world_.clock.call_at(request.until, [waiter] { waiter->ready.set(); });
     co_await waiter->ready.wait();
     world_.clock.cancel(timer);
     waits_.erase(name);
@@ -192,8 +190,7 @@ weave::task<transaction_id> reader::resolve(partition_key key, start_point start
             co_return start.after;
         case start_kind::newest:
             // Before the oldest undecided one: whatever becomes readable from now on is delivered.
-            co_return part->undecided.empty() ? part->last_id
-                                              : transaction_id(part->first_undecided().value() - 1);
+            co_return part->undecided.empty() ? part->last_id : transaction_id(part->first_undecided().value() - 1);
         case start_kind::oldest:
             break;
     }
@@ -264,8 +261,7 @@ weave::task<std::vector<transaction_info>> reader::scan(scan_request request) {
     const wall_time now = world_.clock.wall_now();
     transaction_id position = transaction_id(request.from.value() == 0 ? 0 : request.from.value() - 1);
     position = std::max(position, part->head.last_removed);
-    const transaction_id behind =
-        request.to == highest_id ? highest_id : transaction_id(request.to.value() + 1);
+    const transaction_id behind = request.to == highest_id ? highest_id : transaction_id(request.to.value() + 1);
     std::uint32_t taken = 0;
     while (request.checkpointed && taken < limit) {
         const std::vector<ports::row> rows =

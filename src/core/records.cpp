@@ -52,10 +52,18 @@ std::uint64_t record_reader::integer(std::size_t size) {
     return value;
 }
 
-std::uint8_t record_reader::u8() { return static_cast<std::uint8_t>(integer(1)); }
-std::uint16_t record_reader::u16() { return static_cast<std::uint16_t>(integer(2)); }
-std::uint32_t record_reader::u32() { return static_cast<std::uint32_t>(integer(4)); }
-std::uint64_t record_reader::u64() { return integer(8); }
+std::uint8_t record_reader::u8() {
+    return static_cast<std::uint8_t>(integer(1));
+}
+std::uint16_t record_reader::u16() {
+    return static_cast<std::uint16_t>(integer(2));
+}
+std::uint32_t record_reader::u32() {
+    return static_cast<std::uint32_t>(integer(4));
+}
+std::uint64_t record_reader::u64() {
+    return integer(8);
+}
 
 std::string_view record_reader::raw(std::size_t size) {
     if (size > rest_.size()) damaged();

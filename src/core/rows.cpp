@@ -22,7 +22,9 @@ record_reader open_row(std::string_view value, std::string_view what) {
     return in;
 }
 
-void write_id(record_writer& out, const request_id& request) { out.u64(request.high).u64(request.low); }
+void write_id(record_writer& out, const request_id& request) {
+    out.u64(request.high).u64(request.low);
+}
 
 request_id read_id(record_reader& in) {
     request_id request;
@@ -63,8 +65,7 @@ stream_row decode<stream_row>(std::string_view value) {
     info.partitions = in.u32();
     info.ttl = std::chrono::seconds(in.u64());
     info.max_open = std::chrono::seconds(in.u64());
-    info.durability.level =
-        read_enum(in, durability::kind::process, durability::kind::sync, "a stream's row");
+    info.durability.level = read_enum(in, durability::kind::process, durability::kind::sync, "a stream's row");
     info.durability.interval = std::chrono::milliseconds(in.u64());
     info.description = std::string(in.string());
     info.created_at = in.time();
@@ -73,7 +74,9 @@ stream_row decode<stream_row>(std::string_view value) {
     return row;
 }
 
-std::string encode(const deletion_row& row) { return std::move(start_row().u32(row.partitions)).take(); }
+std::string encode(const deletion_row& row) {
+    return std::move(start_row().u32(row.partitions)).take();
+}
 
 template <>
 deletion_row decode<deletion_row>(std::string_view value) {
@@ -123,8 +126,8 @@ template <>
 transaction_row decode<transaction_row>(std::string_view value) {
     record_reader in = open_row(value, "a transaction's row");
     transaction_row row;
-    row.state = read_enum(in, transaction_row::kind::checkpointed, transaction_row::kind::prepared,
-                          "a transaction's row");
+    row.state =
+        read_enum(in, transaction_row::kind::checkpointed, transaction_row::kind::prepared, "a transaction's row");
     row.request = read_id(in);
     row.place = in.u32();
     row.items = in.u64();
@@ -219,7 +222,9 @@ group_row decode<group_row>(std::string_view value) {
     return row;
 }
 
-std::string encode_segment_number(std::uint32_t segment) { return std::move(start_row().u32(segment)).take(); }
+std::string encode_segment_number(std::uint32_t segment) {
+    return std::move(start_row().u32(segment)).take();
+}
 
 std::uint32_t decode_segment_number(std::string_view value) {
     record_reader in = open_row(value, "a segment's row");

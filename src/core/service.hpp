@@ -34,7 +34,7 @@ struct open_request {
     session_id session = 0;
     stream_id stream = 0;
     partition_number partition = 0;
-    std::string producer;             // name of a named producer, or empty
+    std::string producer;  // name of a named producer, or empty
     std::uint64_t producer_instance = 0;
     std::chrono::milliseconds max_open{0};  // zero: the stream's
 };
@@ -51,8 +51,8 @@ struct decision {
     session_id session = 0;       // that opened it, where that was at another broker; zero: the commit's
     std::uint64_t items = 0;
     std::uint64_t bytes = 0;
-    std::uint32_t frames = 0;     // how many frames were written; a mismatch is refused
-    std::string inline_items;     // one packed frame, at most inline_bytes_max; only with frames == 0
+    std::uint32_t frames = 0;  // how many frames were written; a mismatch is refused
+    std::string inline_items;  // one packed frame, at most inline_bytes_max; only with frames == 0
 };
 
 struct offset_update {
@@ -114,7 +114,7 @@ struct read_request {
     transaction_id up_to = transaction_id(~std::uint64_t{0});  // inclusive
     std::uint32_t transactions_max = 256;
     std::size_t bytes_max = std::size_t{1} << 20;  // of inline items; at least one transaction is returned
-    bool skip_open = false;  // go on past open transactions and name them in `skipped`
+    bool skip_open = false;                        // go on past open transactions and name them in `skipped`
 };
 
 struct read_reply {

@@ -65,7 +65,9 @@ void put(ports::batch& change, ports::bytes key, std::string value, std::optiona
     added.expires = expires;
 }
 
-void erase(ports::batch& change, ports::bytes key) { change.mutations.emplace_back().key = std::move(key); }
+void erase(ports::batch& change, ports::bytes key) {
+    change.mutations.emplace_back().key = std::move(key);
+}
 
 void require_absent(ports::batch& change, ports::bytes key) {
     ports::condition& added = change.conditions.emplace_back();

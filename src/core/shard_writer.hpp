@@ -20,8 +20,7 @@ enum class write_result : std::uint8_t {
 
 // A batch on `shard` for the owner of `epoch`.
 [[nodiscard]] ports::batch make_batch(environment& world, ports::bytes shard, std::uint64_t epoch);
-void put(ports::batch& change, ports::bytes key, std::string value,
-         std::optional<wall_time> expires = std::nullopt);
+void put(ports::batch& change, ports::bytes key, std::string value, std::optional<wall_time> expires = std::nullopt);
 void erase(ports::batch& change, ports::bytes key);
 void require_absent(ports::batch& change, ports::bytes key);
 void require_equal(ports::batch& change, ports::bytes key, std::string value);

@@ -52,8 +52,7 @@ public:
         return simulation.run(node, std::move(work));
     }
 
-    stream_info make_stream(const std::string& name, std::uint32_t partitions = 1,
-                            std::chrono::seconds ttl = 24h) {
+    stream_info make_stream(const std::string& name, std::uint32_t partitions = 1, std::chrono::seconds ttl = 24h) {
         create_request request;
         request.options.name = name;
         request.options.partitions = partitions;

@@ -35,8 +35,7 @@ void transactions::stop() {
     for (const std::shared_ptr<partition>& part : parts_.all()) {
         const auto undecided = part->undecided;
         for (const auto& [id, transaction] : undecided) {
-            if (transaction->state == open_transaction::phase::open)
-                cancel_now(part, transaction, errc::shutting_down);
+            if (transaction->state == open_transaction::phase::open) cancel_now(part, transaction, errc::shutting_down);
         }
         part->wake_all();
     }
@@ -133,8 +132,7 @@ void transactions::throw_ended(const transaction_ref& ref) {
     throw error(reason, describe(ref) + ": " + std::string(text(reason)));
 }
 
-weave::task<void> transactions::write(session_id session, transaction_ref ref, bytes_view data,
-                                      std::uint32_t crc32c) {
+weave::task<void> transactions::write(session_id session, transaction_ref ref, bytes_view data, std::uint32_t crc32c) {
     std::shared_ptr<open_transaction> transaction = find(ref);
     if (!transaction || transaction->session != session) throw_ended(ref);
     if (transaction->state != open_transaction::phase::open || transaction->writing)
@@ -246,8 +244,8 @@ void transactions::cancel_now(const std::shared_ptr<partition>& part,
     if (!dead.empty()) drop_frames(std::move(dead));
 }
 
-void transactions::finish(const std::shared_ptr<partition>& part,
-                          const std::shared_ptr<open_transaction>& transaction, bool checkpointed) {
+void transactions::finish(const std::shared_ptr<partition>& part, const std::shared_ptr<open_transaction>& transaction,
+                          bool checkpointed) {
     if (const std::shared_ptr<session> client = clients_.find(transaction->session))
         client->open.erase(transaction->ref);
     deadlines_.erase({transaction->deadline, transaction->ref});

@@ -48,8 +48,8 @@ public:
 private:
     weave::task<void> make_room(std::shared_ptr<partition> part);
     void check_limits(const partition& part) const;
-    weave::task<void> store_frame(std::shared_ptr<open_transaction> transaction, bytes_view data,
-                                  std::uint32_t crc32c, std::uint8_t level);
+    weave::task<void> store_frame(std::shared_ptr<open_transaction> transaction, bytes_view data, std::uint32_t crc32c,
+                                  std::uint8_t level);
     void cancel_now(const std::shared_ptr<partition>& part, const std::shared_ptr<open_transaction>& transaction,
                     errc reason);
     void remember_end(const transaction_ref& ref, errc reason);

@@ -105,8 +105,8 @@ durability parse_durability(std::string_view text) {
             number <= longest / unit)
             return durability::every(std::chrono::milliseconds(number * unit));
     }
-    throw error(errc::invalid_argument, "durability '" + std::string(text) +
-                                            "': use sync, process, or interval:TIME from 1ms to 3600s");
+    throw error(errc::invalid_argument,
+                "durability '" + std::string(text) + "': use sync, process, or interval:TIME from 1ms to 3600s");
 }
 
 }  // namespace tstreams

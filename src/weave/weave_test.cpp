@@ -31,7 +31,9 @@ private:
     bool running_ = false;
 };
 
-weave::task<int> immediate(int value) { co_return value; }
+weave::task<int> immediate(int value) {
+    co_return value;
+}
 
 weave::task<std::int64_t> sum_of_many(int count) {
     std::int64_t sum = 0;
@@ -64,8 +66,7 @@ weave::task<void> wait_for(weave::event& event, int& woken) {
 TEST(task, a_million_tasks_that_do_not_suspend_use_constant_stack) {
     manual_executor home;
     std::int64_t sum = 0;
-    weave::spawn(home, sum_of_many(1'000'000),
-                 [&](weave::outcome_of<std::int64_t> result) { sum = result.get(); });
+    weave::spawn(home, sum_of_many(1'000'000), [&](weave::outcome_of<std::int64_t> result) { sum = result.get(); });
     home.run();
     EXPECT_EQ(sum, 499'999'500'000);
 }
@@ -96,7 +97,9 @@ TEST(task, spawn_never_runs_inside_the_call) {
 TEST(task, one_that_is_never_started_is_destroyed) {
     auto held = std::make_shared<int>(1);
     const auto make = [](std::shared_ptr<int> kept) -> weave::task<int> { co_return *kept; };
-    { weave::task<int> unstarted = make(held); }
+    {
+        weave::task<int> unstarted = make(held);
+    }
     EXPECT_EQ(held.use_count(), 1);
 }
 

@@ -57,8 +57,8 @@ TEST_F(open_transactions, reading_ends_before_one_and_says_whose_it_is) {
     EXPECT_EQ(result.blocked_by[0].id, open.id());
     const auto lines = notes(result, request_, {});
     ASSERT_EQ(lines.size(), 1U);
-    for (const std::string& part : {std::to_string(open.id().value()), result.blocked_by[0].client,
-                                    std::string("tstreams txn abort s 0 ")})
+    for (const std::string& part :
+         {std::to_string(open.id().value()), result.blocked_by[0].client, std::string("tstreams txn abort s 0 ")})
         EXPECT_NE(lines[0].find(part), std::string::npos) << lines[0];
     EXPECT_EQ(lines[0].find('\n'), std::string::npos);
 
@@ -118,8 +118,7 @@ TEST_F(open_transactions, a_failing_input_leaves_no_transaction_open) {
         EXPECT_NE(what.find("line 4"), std::string::npos) << what;
         EXPECT_NE(what.find("checkpointed 2 items in 1 transaction"), std::string::npos) << what;
     }
-    for (const transaction_info& one :
-         store_.scan("s", 0, transaction_id(), transaction_id(~std::uint64_t{0})))
+    for (const transaction_info& one : store_.scan("s", 0, transaction_id(), transaction_id(~std::uint64_t{0})))
         EXPECT_EQ(one.state, transaction_state::checkpointed);
 }
 

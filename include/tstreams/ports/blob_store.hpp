@@ -45,8 +45,7 @@ public:
 
     // Stores `data`, which must stay valid until the task ends; not yet durable. `crc32c` is its checksum, made
     // by the caller and kept in the reference. Blobs that nobody refers to may disappear after `expires`.
-    virtual weave::task<blob_ref> write(blob_name name, bytes_view data, std::uint32_t crc32c,
-                                        wall_time expires) = 0;
+    virtual weave::task<blob_ref> write(blob_name name, bytes_view data, std::uint32_t crc32c, wall_time expires) = 0;
 
     // Makes them durable at the level; does nothing where commit_covers.
     virtual weave::task<void> sync(std::vector<blob_ref> blobs, durability level) = 0;

@@ -82,16 +82,16 @@ struct row {
 
 struct scan_range {
     bytes shard;
-    bytes from;                // inclusive
-    bytes to;                  // exclusive; empty: to the end of the shard
-    std::uint32_t limit = 1;   // rows at most, 1 to 65,536
-    bool reverse = false;      // from the highest key below `to` downwards
-    std::size_t bytes_max = 0; // stop after the row that reaches this many value bytes; zero: no limit
+    bytes from;                 // inclusive
+    bytes to;                   // exclusive; empty: to the end of the shard
+    std::uint32_t limit = 1;    // rows at most, 1 to 65,536
+    bool reverse = false;       // from the highest key below `to` downwards
+    std::size_t bytes_max = 0;  // stop after the row that reaches this many value bytes; zero: no limit
 };
 
 struct key_value_caps {
-    bool exclusive = false;      // only this process can write: fences and operation ids are not stored
-    bool atomic_shards = false;  // commit_all works
+    bool exclusive = false;            // only this process can write: fences and operation ids are not stored
+    bool atomic_shards = false;        // commit_all works
     std::uint32_t shard_rows_max = 0;  // zero: no limit
     std::size_t value_bytes_max = 0;   // zero: no limit
 };
