@@ -53,12 +53,11 @@ weave::task<commit_reply> committer::commit(commit_request request) {
     for (;;) {
         const auto found = in_flight_.find(request.request);
         if (found == in_flight_.end()) break;
+        if (!found->second) found->second = std::make_shared<weave::event>(world_.executor);
         const std::shared_ptr<weave::event> other = found->second;
         co_await other->wait();
     }
-    const request_id id = request.request;
-    const auto over = std::make_shared<weave::event>(world_.executor);
-    in_flight_.emplace(id, over);
+    const auto mine = in_flight_.emplace(request.request, nullptr).first;
     commit_reply reply;
     std::exception_ptr failure;
     try {
@@ -66,15 +65,15 @@ weave::task<commit_reply> committer::commit(commit_request request) {
     } catch (...) {
         failure = std::current_exception();
     }
-    in_flight_.erase(id);
-    over->set();
+    const std::shared_ptr<weave::event> awaited = std::move(mine->second);
+    in_flight_.erase(mine);
+    if (awaited) awaited->set();
     if (failure) std::rethrow_exception(failure);
     co_return reply;
 }
 
 weave::task<commit_reply> committer::commit_once(commit_request request) {
-    const session_id session = request.session;
-    std::vector<transaction_ref> opened;
+    opened_refs opened;
     std::exception_ptr failure;
     commit_reply reply;
     try {
@@ -87,8 +86,7 @@ weave::task<commit_reply> committer::commit_once(commit_request request) {
         }
         co_await open_missing(request, opened);
         // Named: g++ 12 destroys a conditional temporary in a co_await expression twice.
-        weave::task<commit_reply> work =
-            world_.exclusive ? commit_loaded(std::move(request)) : commit_shared(std::move(request), one_step);
+        weave::task<commit_reply> work = world_.exclusive ? commit_loaded(request) : commit_shared(request, one_step);
         reply = co_await work;
     } catch (const error& refused) {
         // What was opened for this commit alone has nobody else to cancel it.
@@ -101,12 +99,12 @@ weave::task<commit_reply> committer::commit_once(commit_request request) {
         const std::set<transaction_id> decided(reply.transactions.begin(), reply.transactions.end());
         std::erase_if(opened, [&](const transaction_ref& ref) { return decided.contains(ref.id); });
     }
-    if (!opened.empty()) co_await give_up(session, std::move(opened));
+    if (!opened.empty()) co_await give_up(request.session, std::move(opened));
     if (failure) std::rethrow_exception(failure);
     co_return reply;
 }
 
-weave::task<void> committer::give_up(session_id session, std::vector<transaction_ref> opened) {
+weave::task<void> committer::give_up(session_id session, opened_refs opened) {
     for (const transaction_ref& ref : opened) {
         const std::shared_ptr<open_transaction> transaction = open_.find(ref);
         if (!transaction) continue;
@@ -118,8 +116,8 @@ weave::task<void> committer::give_up(session_id session, std::vector<transaction
     }
 }
 
-weave::task<commit_reply> committer::commit_loaded(commit_request request) {
-    co_await load_all(request);
+weave::task<commit_reply> committer::commit_loaded(commit_request& request) {
+    if (!all_loaded(request)) co_await load_all(request);
     bool open = true;
     for (const decision& one : request.transactions) {
         const std::shared_ptr<open_transaction> found = open_.find(one.transaction);
@@ -129,7 +127,7 @@ weave::task<commit_reply> committer::commit_loaded(commit_request request) {
         std::optional<commit_reply> answer = co_await known_answer(request);
         if (answer) co_return std::move(*answer);
     }
-    co_return co_await commit_exclusive(std::move(request));
+    co_return co_await commit_exclusive(request);
 }
 
 // What an earlier call with this request id did, if it did something.
@@ -165,14 +163,22 @@ weave::task<std::optional<commit_reply>> committer::group_answer(request_id requ
     co_return reply;
 }
 
-weave::task<void> committer::open_missing(commit_request& request, std::vector<transaction_ref>& opened) {
+weave::task<void> committer::open_missing(commit_request& request, opened_refs& opened) {
     for (decision& one : request.transactions) {
         if (one.transaction.id != transaction_id(0)) continue;
         one.open.session = request.session;
-        const std::shared_ptr<open_transaction> fresh = co_await open_.open(one.open);
+        std::shared_ptr<open_transaction> fresh = open_.open_now(one.open);
+        if (!fresh) fresh = co_await open_.open(one.open);
         one.transaction = fresh->ref;
         opened.push_back(fresh->ref);
     }
+}
+
+bool committer::all_loaded(const commit_request& request) const {
+    return request.offsets.empty() && request.sources.empty() &&
+           std::all_of(request.transactions.begin(), request.transactions.end(), [this](const decision& one) {
+               return parts_.loaded({one.transaction.stream, one.transaction.partition}) != nullptr;
+           });
 }
 
 // Brings everything into memory, so that the plan is made without waiting.
@@ -269,7 +275,7 @@ committer::planned_source committer::plan_source(const commit_request& request, 
     return planned;
 }
 
-weave::task<commit_reply> committer::commit_exclusive(commit_request request) {
+weave::task<commit_reply> committer::commit_exclusive(commit_request& request) {
     plan made = make_plan(request);
     std::vector<ports::batch> batches = exclusive_batches(request, made);
     begin(made, request.request);

@@ -10,8 +10,12 @@
 #include "core/sessions.hpp"
 #include "core/transactions.hpp"
 
+#include <weave/frame_pool.hpp>
+
+#include <functional>
 #include <map>
 #include <memory>
+#include <utility>
 #include <vector>
 
 namespace tstreams::core {
@@ -59,6 +63,7 @@ public:
     void settle_leftovers(const std::shared_ptr<partition>& part);
 
 private:
+    using opened_refs = std::vector<transaction_ref, weave::recycling_allocator<transaction_ref>>;
     struct planned_transaction {
         std::shared_ptr<partition> part;
         std::shared_ptr<open_transaction> transaction;
@@ -77,7 +82,7 @@ private:
         producer_row after;
     };
     struct plan {
-        std::vector<planned_transaction> transactions;
+        std::vector<planned_transaction, weave::recycling_allocator<planned_transaction>> transactions;
         std::vector<planned_offset> offsets;
         std::vector<planned_source> sources;
         durability level = durability::process();
@@ -87,15 +92,17 @@ private:
 
     weave::task<commit_reply> commit_once(commit_request request);
     weave::task<std::optional<commit_reply>> known_answer(const commit_request& request);
-    weave::task<commit_reply> commit_loaded(commit_request request);
-    weave::task<void> open_missing(commit_request& request, std::vector<transaction_ref>& opened);
+    // The caller keeps the request until the task ends.
+    weave::task<commit_reply> commit_loaded(commit_request& request);
+    weave::task<void> open_missing(commit_request& request, opened_refs& opened);
+    [[nodiscard]] bool all_loaded(const commit_request& request) const;
     weave::task<void> load_all(const commit_request& request);
     plan make_plan(commit_request& request);
     planned_transaction plan_transaction(const commit_request& request, decision& wanted);
     planned_offset plan_offset(const commit_request& request, const offset_update& wanted);
     planned_source plan_source(const commit_request& request, source_update& wanted);
 
-    weave::task<commit_reply> commit_exclusive(commit_request request);
+    weave::task<commit_reply> commit_exclusive(commit_request& request);
     std::vector<ports::batch> exclusive_batches(const commit_request& request, plan& made);
     void begin(const plan& made, const request_id& request);
     void undo(plan& made);
@@ -103,7 +110,7 @@ private:
 
     weave::task<commit_reply> commit_shared(commit_request request, bool as_group);
     weave::task<std::optional<commit_reply>> group_answer(request_id request);
-    weave::task<void> give_up(session_id session, std::vector<transaction_ref> opened);
+    weave::task<void> give_up(session_id session, opened_refs opened);
     weave::task<commit_reply> commit_in_one_shard(commit_request request);
     weave::task<commit_reply> commit_group(commit_request request);
     weave::task<void> prepare_all(commit_request request, std::vector<partition_key> parts);
@@ -130,7 +137,10 @@ private:
     partitions& parts_;
     transactions& open_;
     sessions& clients_;
-    std::map<request_id, std::shared_ptr<weave::event>> in_flight_;
+    // Those under way; the event is made by the first that waits for the end.
+    std::map<request_id, std::shared_ptr<weave::event>, std::less<>,
+             weave::recycling_allocator<std::pair<const request_id, std::shared_ptr<weave::event>>>>
+        in_flight_;
 };
 
 }  // namespace tstreams::core

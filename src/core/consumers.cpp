@@ -200,7 +200,8 @@ void consumers::check_not_live(const partition& part, const std::string& consume
     if (take_over || found == part.consumers.end() || found->second.session == 0) return;
     const std::shared_ptr<session> client = clients_.find(found->second.session);
     if (!client) return;
-    throw error(errc::consumer_live, quoted(consumer) + " is at work in " + client->client + "; stop it, or take over");
+    throw error(errc::consumer_live,
+                quoted(consumer) + " is at work in " + *client->client + "; stop it, or take over");
 }
 
 weave::task<void> consumers::set(stream_id stream, std::string consumer, std::vector<partition_position> positions,

@@ -21,7 +21,7 @@ namespace keys {
 namespace {
 
 record_writer tagged(char tag) {
-    record_writer out(24);
+    record_writer out;
     out.u8(static_cast<std::uint8_t>(tag));
     return out;
 }

@@ -21,7 +21,7 @@ std::optional<blocker> partition::blocked_by() const {
     found.partition = key.partition;
     found.id = first.ref.id;
     found.age = std::chrono::duration_cast<std::chrono::milliseconds>(world_.clock.now() - first.opened_at);
-    found.client = first.client;
+    found.client = *first.client;
     return found;
 }
 

@@ -7,12 +7,16 @@
 #include "core/ownership.hpp"
 #include "core/rows.hpp"
 
+#include <weave/frame_pool.hpp>
+
 #include <array>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace tstreams::core {
@@ -36,7 +40,7 @@ struct open_transaction {
     std::uint32_t segment = 0;
     std::uint32_t place = 0;
     session_id session = 0;
-    std::string client;
+    std::shared_ptr<const std::string> client;
     std::string producer;
     std::uint64_t producer_instance = 0;
     ports::steady_time opened_at{};
@@ -53,6 +57,10 @@ struct open_transaction {
     std::array<std::vector<frame_ref>, 6> levels;  // references not yet gathered into an index frame
     std::vector<ports::blob_ref> blobs;            // all of them, for the commit or for dropping
 };
+
+using undecided_map =
+    std::map<transaction_id, std::shared_ptr<open_transaction>, std::less<>,
+             weave::recycling_allocator<std::pair<const transaction_id, std::shared_ptr<open_transaction>>>>;
 
 struct consumer_entry {
     offset_row row;
@@ -86,7 +94,7 @@ public:
     wall_time last_expiry;
     transaction_id expired_through;  // nothing at or below is alive
 
-    std::map<transaction_id, std::shared_ptr<open_transaction>> undecided;
+    undecided_map undecided;
     std::map<std::string, consumer_entry, std::less<>> consumers;  // as far as they have been touched
     std::map<std::string, producer_row, std::less<>> producers;    // only in partition 0
 
@@ -124,7 +132,8 @@ private:
 
     environment& world_;
     transaction_id visible_end_;
-    std::set<transaction_id> held_;  // checkpointed, behind an undecided one
+    // Checkpointed, behind an undecided one.
+    std::set<transaction_id, std::less<>, weave::recycling_allocator<transaction_id>> held_;
     std::vector<waiting> waiting_;
 };
 

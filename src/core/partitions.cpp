@@ -24,7 +24,7 @@ std::shared_ptr<open_transaction> prepared_again(const partition& part, std::uin
     found->ref.epoch = part.owner->epoch();
     found->segment = segment;
     found->place = row.place;
-    found->client = "a group of a former owner";
+    found->client = std::make_shared<const std::string>("a group of a former owner");
     found->deadline = ports::steady_time::max();
     found->retained_until = row.expires;
     found->state = open_transaction::phase::prepared;

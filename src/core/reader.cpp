@@ -31,7 +31,7 @@ transaction_info describe(const open_transaction& open) {
     info.id = open.ref.id;
     info.state = transaction_state::open;
     info.expires = open.expires;
-    info.client = open.client;
+    info.client = *open.client;
     return info;
 }
 

@@ -3,6 +3,9 @@
 
 #include "core/environment.hpp"
 
+#include <weave/frame_pool.hpp>
+
+#include <functional>
 #include <memory>
 #include <set>
 #include <string>
@@ -10,12 +13,14 @@
 
 namespace tstreams::core {
 
+using open_refs = std::set<transaction_ref, std::less<>, weave::recycling_allocator<transaction_ref>>;
+
 struct session {
     session_id id = 0;
-    std::string client;
+    std::shared_ptr<const std::string> client;  // its name, for people
     std::chrono::milliseconds timeout{0};
     ports::steady_time last_seen{};
-    std::set<transaction_ref> open;
+    open_refs open;
     bool ended = false;
 };
 
@@ -28,7 +33,7 @@ public:
         do {
             fresh->id = world_.clock.random();
         } while (fresh->id == 0 || table_.contains(fresh->id));
-        fresh->client = std::move(client);
+        fresh->client = std::make_shared<const std::string>(std::move(client));
         fresh->timeout = timeout;
         fresh->last_seen = world_.clock.now();
         table_.emplace(fresh->id, fresh);

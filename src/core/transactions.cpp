@@ -66,11 +66,27 @@ weave::task<std::shared_ptr<open_transaction>> transactions::open(open_request r
         throw error(client->ended ? errc::shutting_down : errc::not_owner, "the transaction could not be opened");
     }
     check_producer(request.stream, request.producer, request.producer_instance);
+    co_return add(part, client, std::move(request), transaction_id(*id));
+}
+
+std::shared_ptr<open_transaction> transactions::open_now(const open_request& request) {
+    if (!request.producer.empty()) return nullptr;
+    const std::shared_ptr<session> client = clients_.get(request.session);
+    const std::shared_ptr<partition> part = parts_.loaded({request.stream, request.partition});
+    if (!part || part->dropped || part->stream->deleted || client->ended || parts_.wants_roll(*part)) return nullptr;
+    check_limits(*part);
+    const std::optional<std::uint64_t> id = part->owner->try_mint(part->last_id.value(), 10);
+    return id ? add(part, client, request, transaction_id(*id)) : nullptr;
+}
+
+std::shared_ptr<open_transaction> transactions::add(const std::shared_ptr<partition>& part,
+                                                    const std::shared_ptr<session>& client, open_request request,
+                                                    transaction_id id) {
     const stream_info& stream = part->stream->info;
-    auto fresh = std::make_shared<open_transaction>();
-    fresh->ref.stream = key.stream;
-    fresh->ref.partition = key.partition;
-    fresh->ref.id = transaction_id(*id);
+    auto fresh = std::allocate_shared<open_transaction>(weave::recycling_allocator<open_transaction>());
+    fresh->ref.stream = request.stream;
+    fresh->ref.partition = request.partition;
+    fresh->ref.id = id;
     fresh->ref.epoch = part->owner->epoch();
     fresh->segment = part->head.tail;
     fresh->place = part->tail_places;
@@ -92,7 +108,7 @@ weave::task<std::shared_ptr<open_transaction>> transactions::open(open_request r
     deadlines_.emplace(fresh->deadline, fresh->ref);
     ++open_count_;
     schedule_expiry();
-    co_return fresh;
+    return fresh;
 }
 
 weave::task<void> transactions::make_room(std::shared_ptr<partition> part) {
@@ -105,7 +121,7 @@ void transactions::check_limits(const partition& part) const {
         throw error(errc::overloaded, std::to_string(open_count_) + " transactions are open, which is the limit");
     if (part.head.tail - part.first_live_segment() <= world_.options.live_segments_max) return;
     const open_transaction& first = *part.undecided.begin()->second;
-    throw error(errc::overloaded, describe(first.ref) + " of " + first.client +
+    throw error(errc::overloaded, describe(first.ref) + " of " + *first.client +
                                       " has been open for too many later ones; checkpoint or abort it");
 }
 
@@ -256,7 +272,7 @@ void transactions::finish(const std::shared_ptr<partition>& part, const std::sha
 void transactions::end_session(session_id session) {
     const std::shared_ptr<core::session> client = clients_.find(session);
     if (!client) return;
-    const std::set<transaction_ref> open = client->open;
+    const open_refs open = client->open;
     for (const transaction_ref& ref : open) {
         const std::shared_ptr<open_transaction> transaction = find(ref);
         if (transaction && transaction->state == open_transaction::phase::open)
@@ -331,7 +347,7 @@ weave::task<void> transactions::expire() {
     }
     for (const session_id id : silent) {
         // The session goes on; only what it kept open is over.
-        const std::set<transaction_ref> open = clients_.find(id)->open;
+        const open_refs open = clients_.find(id)->open;
         for (const transaction_ref& ref : open) {
             const std::shared_ptr<open_transaction> transaction = find(ref);
             if (transaction && transaction->state == open_transaction::phase::open)

@@ -21,6 +21,8 @@ public:
     void stop();
 
     weave::task<std::shared_ptr<open_transaction>> open(open_request request);
+    // The same where nothing has to be waited for; null where something has.
+    [[nodiscard]] std::shared_ptr<open_transaction> open_now(const open_request& request);
     weave::task<void> write(session_id session, transaction_ref ref, bytes_view data, std::uint32_t crc32c);
     weave::task<void> cancel(session_id session, std::vector<transaction_ref> refs);
     weave::task<void> abort(partition_key key, transaction_id id);
@@ -46,6 +48,9 @@ public:
     [[nodiscard]] static std::vector<frame_ref> row_frames(const open_transaction& transaction);
 
 private:
+    std::shared_ptr<open_transaction> add(const std::shared_ptr<partition>& part,
+                                          const std::shared_ptr<session>& client, open_request request,
+                                          transaction_id id);
     weave::task<void> make_room(std::shared_ptr<partition> part);
     void check_limits(const partition& part) const;
     weave::task<void> store_frame(std::shared_ptr<open_transaction> transaction, bytes_view data, std::uint32_t crc32c,
@@ -62,7 +67,8 @@ private:
     partitions& parts_;
     sessions& clients_;
     std::uint64_t open_count_ = 0;
-    std::set<std::pair<ports::steady_time, transaction_ref>> deadlines_;
+    using deadline = std::pair<ports::steady_time, transaction_ref>;
+    std::set<deadline, std::less<>, weave::recycling_allocator<deadline>> deadlines_;
     ports::clock::timer expiry_ = 0;
     // What became of transactions that ended without their client's doing; the newest few thousand.
     std::map<transaction_ref, errc> ended_;
