@@ -29,6 +29,7 @@ constexpr char live_prefix = 'b';
 constexpr std::size_t meta_bytes = 20;
 constexpr std::size_t write_buffer_bytes = std::size_t{32} << 20;
 constexpr std::size_t block_cache_bytes = std::size_t{64} << 20;
+constexpr int block_cache_shard_bits = 3;
 
 [[noreturn]] void fail(const rocksdb::Status& status, const std::string& path) {
     const std::string text = "the index in " + path + ": " + status.ToString();
@@ -172,7 +173,11 @@ struct index::parts {
         o.manifest_preallocation_size = 64 << 10;
         o.listeners.push_back(std::make_shared<listener>(options));
         rocksdb::BlockBasedTableOptions table;
-        table.block_cache = rocksdb::NewLRUCache(block_cache_bytes);
+        // Filters and indexes in parts: that of a whole table grows with its rows, and one that does not fit into a
+        // shard of the cache is read from the file again for every row that is looked up.
+        table.block_cache = rocksdb::NewLRUCache(block_cache_bytes, block_cache_shard_bits);
+        table.index_type = rocksdb::BlockBasedTableOptions::kTwoLevelIndexSearch;
+        table.partition_filters = true;
         table.cache_index_and_filter_blocks = true;
         table.pin_l0_filter_and_index_blocks_in_cache = true;
         table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
