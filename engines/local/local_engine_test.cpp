@@ -155,6 +155,35 @@ TEST(local_engine, cancelled_blobs_give_their_space_back) {
     EXPECT_LT(disk_bytes(directory.path()), 2 * mebibyte);
 }
 
+// Counts the holes that are made.
+class hole_counter final : public local::disk_faults {
+public:
+    int before(local::disk_operation what, const std::string&, std::size_t&) noexcept override {
+        if (what == local::disk_operation::punch) ++holes;
+        return 0;
+    }
+    std::atomic<int> holes = 0;
+};
+
+TEST(local_engine, a_dead_file_that_the_index_is_past_is_unlinked_without_holes) {
+    const local::temporary_directory directory;
+    hole_counter counter;
+    local::options options = running_engine::at(directory.path());
+    options.log_file_bytes = 8 * mebibyte;
+    options.replay_bytes_max = mebibyte;
+    options.faults = &counter;
+    running_engine target(options);
+    const std::string data(mebibyte / 4, 'u');
+    std::vector<ports::blob_ref> refs;
+    for (int i = 0; i < 400; ++i) refs.push_back(target.write(data));
+    wait_for_background(target);  // the index has come near the end
+    target.drop(refs);
+    target.loop().run_until([&] { return target.store().counters().log_files <= 3; });
+    EXPECT_LT(counter.holes, 200);
+    target.close();
+    EXPECT_TRUE(local::verify(directory.path()).problems.empty());
+}
+
 TEST(local_engine, dropped_live_blobs_give_their_space_back) {
     const local::temporary_directory directory;
     local::options options = running_engine::at(directory.path());

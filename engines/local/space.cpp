@@ -10,6 +10,9 @@
 namespace tstreams::local {
 namespace {
 
+// Then it is looked again which holes are still worth making.
+constexpr std::size_t holes_at_a_time = 64;
+
 // Frames of the log between two positions that are not among `live`, which is sorted.
 std::vector<frame_place> find_orphans(const disk& files, const store_paths& paths, position from, position end,
                                       const std::vector<std::uint64_t>& live) {
@@ -103,6 +106,12 @@ void space::release(std::uint32_t file) {
     if (--held->second == 0) held_.erase(held);
 }
 
+// Until all are counted every file may have some.
+bool space::has_live(std::uint32_t number) const {
+    const auto found = live_.find(number);
+    return !counted_ || (found != live_.end() && found->second.frames != 0);
+}
+
 void space::count(const frame_place& frame, int direction) {
     totals& file = live_[frame.at.file];
     file.frames += direction;
@@ -142,31 +151,56 @@ void space::synced(position reached) {
 
 void space::persisted(position reached) {
     persisted_ = reached;
+    start_punching();
     unlink_dead_files();
 }
 
 void space::punch(const frame_place& frame) {
-    holes_.push_back(frame);
+    holes_[frame.at.file].push_back(frame);
+}
+
+// A file that can be unlinked as soon as its holes are made is better unlinked without them. One that the index on
+// the disk does not know of yet gets them: on a full disk that may be what lets the index go on.
+void space::skip_needless_holes() {
+    std::erase_if(holes_, [this](const auto& one) {
+        const auto& [number, frames] = one;
+        const auto size = log_.sizes().find(number);
+        if (size == log_.sizes().end() || persisted_ < position{number, size->second}) return false;
+        if (has_live(number) || held_.at(number) != frames.size()) return false;
+        held_.erase(number);
+        return true;
+    });
+}
+
+void space::make_holes(const std::vector<frame_place>& frames) const noexcept {
+    std::shared_ptr<file> opened;
+    std::uint32_t number = 0;
+    for (const frame_place& frame : frames) {
+        const hole inner = hole_of(frame.at.offset, frame.length);
+        if (inner.bytes == 0) continue;
+        try {
+            if (!opened || number != frame.at.file)
+                opened = files_.open(paths_.log_file(number = frame.at.file), disk::mode::write);
+            opened->punch(inner.offset, inner.bytes);
+        } catch (const disk_error&) {
+            opened.reset();  // the space is not given back; nothing else is wrong
+        }
+    }
 }
 
 void space::start_punching() {
-    if (punching_ || holes_.empty()) return;
+    if (punching_) return;
+    skip_needless_holes();
+    if (holes_.empty()) return;
     punching_ = true;
-    auto batch = std::make_shared<std::vector<frame_place>>(std::exchange(holes_, {}));
+    std::vector<frame_place>& oldest = holes_.begin()->second;
+    const std::size_t left = oldest.size() - std::min(oldest.size(), holes_at_a_time);
+    auto batch =
+        std::make_shared<std::vector<frame_place>>(oldest.begin() + static_cast<std::ptrdiff_t>(left), oldest.end());
+    oldest.resize(left);
+    if (oldest.empty()) holes_.erase(holes_.begin());
     maintenance_.run([this, batch] {
-        std::shared_ptr<file> opened;
-        std::uint32_t number = 0;
-        for (const frame_place& frame : *batch) {
-            const hole inner = hole_of(frame.at.offset, frame.length);
-            if (inner.bytes == 0) continue;
-            try {
-                if (!opened || number != frame.at.file)
-                    opened = files_.open(paths_.log_file(number = frame.at.file), disk::mode::write);
-                opened->punch(inner.offset, inner.bytes);
-            } catch (const disk_error&) {
-                opened.reset();  // the space is not given back; nothing else is wrong
-            }
-        }
+        make_holes(*batch);
         letters_.send([this, batch] {
             punching_ = false;
             for (const frame_place& frame : *batch) release(frame.at.file);
@@ -183,8 +217,7 @@ void space::unlink_dead_files() {
     std::vector<std::uint32_t> dead;
     for (const auto& [number, size] : log_.sizes()) {
         if (persisted_ < position{number, size}) break;
-        const auto live = live_.find(number);
-        if ((live != live_.end() && live->second.frames != 0) || held_.contains(number)) continue;
+        if (has_live(number) || held_.contains(number)) continue;
         dead.push_back(number);
     }
     for (const std::uint32_t number : dead) {

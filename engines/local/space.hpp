@@ -74,6 +74,9 @@ private:
     void finish_survey(survey& found);
     void punch(const frame_place& frame);
     void start_punching();
+    void skip_needless_holes();
+    void make_holes(const std::vector<frame_place>& frames) const noexcept;  // on the maintenance thread
+    [[nodiscard]] bool has_live(std::uint32_t number) const;
     void unlink_dead_files();
 
     const disk& files_;
@@ -86,10 +89,10 @@ private:
 
     std::unordered_map<std::uint64_t, std::uint32_t> undecided_;  // place -> length
     std::map<std::uint32_t, totals> live_;
-    bool counted_ = false;                         // until then live_ is only what changed since the start
-    std::map<std::uint32_t, std::uint32_t> held_;  // file -> frames undecided, or dead and not punched
-    std::deque<dead_frame> waiting_;               // by `until`
-    std::vector<frame_place> holes_;               // for the maintenance thread
+    bool counted_ = false;                                     // until then live_ is only what changed since the start
+    std::map<std::uint32_t, std::uint32_t> held_;              // file -> frames undecided, or dead and not punched
+    std::deque<dead_frame> waiting_;                           // by `until`
+    std::map<std::uint32_t, std::vector<frame_place>> holes_;  // by file, for the maintenance thread
     bool surveying_ = false;
     bool punching_ = false;
     std::uint32_t unlinking_ = 0;
