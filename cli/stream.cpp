@@ -134,11 +134,15 @@ void add_show(CLI::App& group, invocation& call) {
     command->callback([request, &call] {
         call.action = [request](const surroundings& here) {
             here.about.stream = request->name;
-            const stream_info stream = here.place.open().stream(request->name);
-            if (request->json)
+            const client store = here.place.open();
+            const stream_info stream = store.stream(request->name);
+            if (request->json) {
                 print_json(here.out, stream);
-            else
-                print_facts(here.out, stream);
+                return exit_code::success;
+            }
+            print_facts(here.out, stream);
+            if (store.retention().holding)
+                here.out.line("retention    holds, see: " + here.about.program + " retention show");
             return exit_code::success;
         };
     });

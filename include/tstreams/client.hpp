@@ -12,6 +12,7 @@
 #include <tstreams/types.hpp>
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -31,6 +32,9 @@ struct client_options {
     std::size_t memory_bytes_max = std::size_t{256} << 20;  // budget of all buffers together
     std::size_t item_bytes_max = std::size_t{16} << 20;     // 1 to 64 MiB
     std::chrono::milliseconds session_timeout = std::chrono::seconds(30);
+    // Told, in a sentence, what a person should know: retention holds, or goes on. It must not throw, block, or call
+    // the client. Default: a line on standard error.
+    std::function<void(const std::string&)> on_notice{};
 };
 
 // Threads: all calls from any thread. The client's state outlives it: producers, consumers, transactions and groups
@@ -94,6 +98,10 @@ public:
     [[nodiscard]] transaction_state commit_state(request_id request) const;
 
     // Administration.
+    // Whether retention holds because the clock has jumped; and the operator's word that the clock is right, by
+    // which retention goes on at once: what is older than its ttl by this clock is then removed.
+    [[nodiscard]] retention_info retention() const;
+    retention_info accept_clock();
     void abort(std::string_view stream, partition_number partition, transaction_id id);
     [[nodiscard]] std::vector<offset_info> offsets(std::string_view stream, std::string_view consumer = {}) const;
     // Throws consumer_live while an instance of the name is at work, unless `take_over`, which fences it.

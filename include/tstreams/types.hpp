@@ -149,6 +149,18 @@ struct offset_info {
     bool live = false;  // an instance of this name reads the partition now
 };
 
+// Whether retention removes what has expired. It holds after a jump of the clock by more than an hour: then nothing
+// is removed and nothing expires, because data would be lost to a clock that is wrong (docs/guarantees.md).
+struct retention_info {
+    bool holding = false;
+    wall_time clock;     // the time of day, as this store takes it
+    wall_time believed;  // what expiry is compared with: `clock`, or while holding the last time that was believed
+    std::chrono::seconds jump{0};     // while holding: how far the clock is ahead (or behind, negative)
+    wall_time since;                  // while holding: when that was seen, by the clock
+    std::optional<wall_time> ends{};  // when it goes on by itself; empty: only for a right clock, or when told to
+    std::string reason{};             // for people
+};
+
 using bytes_view = std::span<const std::byte>;
 
 [[nodiscard]] inline bytes_view as_bytes(std::string_view text) noexcept {

@@ -129,6 +129,16 @@ transaction_state client::commit_state(request_id request) const {
 
 // -- administration -----------------------------------------------------------------------------------------
 
+retention_info client::retention() const {
+    const auto& state = use(*this, "client");
+    return state->run(state->service().retention());
+}
+
+retention_info client::accept_clock() {
+    const auto& state = use(*this, "client");
+    return state->run(state->service().accept_clock());
+}
+
 void client::abort(std::string_view stream, partition_number partition, transaction_id id) {
     const auto& state = use(*this, "client");
     state->run(detail::abort(*state, std::string(stream), partition, id));

@@ -99,6 +99,8 @@ public:
     weave::task<void> detach_consumer(core::session_id session, core::stream_id stream, std::string name) override {
         return behind_.detach_consumer(session, stream, std::move(name));
     }
+    weave::task<retention_info> retention() override { return behind_.retention(); }
+    weave::task<retention_info> accept_clock() override { return behind_.accept_clock(); }
     weave::task<void> abort(core::stream_id stream, partition_number partition, transaction_id id) override {
         return behind_.abort(stream, partition, id);
     }

@@ -1,5 +1,7 @@
 #include "client/runtime.hpp"
 
+#include "client/machine.hpp"
+
 #include <sys/random.h>
 
 #include <algorithm>
@@ -52,7 +54,7 @@ void runtime::job_queue::append(job_queue& other) noexcept {
 }
 
 runtime::runtime()
-    : steady_anchor_(steady_now()),
+    : boot_anchor_(since_boot()),
       wall_anchor_(std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now())),
       service_([this] { serve(); }) {}
 
@@ -98,7 +100,12 @@ ports::steady_time runtime::now() const noexcept {
 }
 
 wall_time runtime::wall_now() const noexcept {
-    return wall_anchor_ + (steady_now() - steady_anchor_);
+    // Not the steady clock, which stands still while the machine sleeps.
+    return wall_anchor_ + (since_boot() - boot_anchor_);
+}
+
+ports::machine_time runtime::machine() const {
+    return detail::machine();
 }
 
 ports::clock::timer runtime::call_at(ports::steady_time when, std::function<void()> callback) {

@@ -43,6 +43,7 @@ public:
     // clock
     [[nodiscard]] ports::steady_time now() const noexcept override;
     [[nodiscard]] wall_time wall_now() const noexcept override;
+    [[nodiscard]] ports::machine_time machine() const override;
     timer call_at(ports::steady_time when, std::function<void()> callback) override;
     void cancel(timer which) noexcept override;
     [[nodiscard]] std::uint64_t random() noexcept override;
@@ -138,7 +139,7 @@ private:
     std::array<std::uint64_t, 64> random_{};
     std::size_t random_left_ = 0;
 
-    const ports::steady_time steady_anchor_;
+    const std::chrono::microseconds boot_anchor_;
     const wall_time wall_anchor_;
     std::atomic<std::uint64_t> service_turns_{0};
     std::thread service_;

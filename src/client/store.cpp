@@ -10,19 +10,28 @@
 #include <tstreams/error.hpp>
 #include <tstreams/verify.hpp>
 
+#include <cstdio>
+
 namespace tstreams::detail {
 
 namespace {
 
+std::function<void(const std::string&)> notice_of(const client_options& options) {
+    if (options.on_notice) return options.on_notice;
+    return [](const std::string& text) { std::fprintf(stderr, "tstreams: %s\n", text.c_str()); };
+}
+
 class memory_store final : public store {
 public:
-    static weave::task<std::unique_ptr<store>> open(weave::executor& executor, ports::clock& clock) {
+    static weave::task<std::unique_ptr<store>> open(client_options chosen, weave::executor& executor,
+                                                    ports::clock& clock) {
         auto opened = std::make_unique<memory_store>(clock);
         core::broker_options options;
         options.executor = &executor;
         options.clock = &clock;
         options.rows = &opened->rows_;
         options.blobs = &opened->blobs_;
+        options.on_notice = notice_of(chosen);
         opened->broker_ = co_await core::broker::start(std::move(options));
         co_return opened;
     }
@@ -41,18 +50,19 @@ private:
 #if TSTREAMS_WITH_LOCAL
 class file_store final : public store {
 public:
-    static weave::task<std::unique_ptr<store>> open(std::string path, bool create, weave::executor& executor,
+    static weave::task<std::unique_ptr<store>> open(std::string path, client_options chosen, weave::executor& executor,
                                                     ports::clock& clock) {
         auto opened = std::make_unique<file_store>();
         local::options place;
         place.path = std::move(path);
-        place.create = create;
+        place.create = chosen.create;
         opened->engine_ = local::engine::open(place, executor, clock);
         core::broker_options options;
         options.executor = &executor;
         options.clock = &clock;
         options.rows = &opened->engine_->rows();
         options.blobs = &opened->engine_->blobs();
+        options.on_notice = notice_of(chosen);
         std::exception_ptr failure;
         try {
             opened->broker_ = co_await core::broker::start(std::move(options));
@@ -109,11 +119,10 @@ store_place parse_uri(std::string_view uri) {
 
 weave::task<std::unique_ptr<store>> open_store(store_place place, client_options options, weave::executor& executor,
                                                ports::clock& clock) {
-    if (place.scheme == "memory") co_return co_await memory_store::open(executor, clock);
+    if (place.scheme == "memory") co_return co_await memory_store::open(std::move(options), executor, clock);
 #if TSTREAMS_WITH_LOCAL
-    if (place.scheme == "file") co_return co_await file_store::open(place.rest, options.create, executor, clock);
+    if (place.scheme == "file") co_return co_await file_store::open(place.rest, std::move(options), executor, clock);
 #endif
-    std::ignore = options;
     throw_unsupported(place);
 }
 

@@ -25,7 +25,8 @@ struct broker::pieces {
           commits(world, table, open, clients),
           reads(world, table),
           names(world, streams, table, open, clients, reads),
-          cleaning(world, streams, table, open) {}
+          time(world),
+          cleaning(world, streams, table, open, time) {}
 
     void check_running() const {
         if (world.stopping) throw error(errc::shutting_down, "the store is being closed");
@@ -40,7 +41,8 @@ struct broker::pieces {
     committer commits;
     reader reads;
     consumers names;
-    retention cleaning;
+    retention_clock time;
+    core::retention cleaning;
 };
 
 broker::broker(broker_options options) : pieces_(std::make_unique<pieces>(std::move(options))) {}
@@ -49,7 +51,10 @@ broker::~broker() = default;
 weave::task<std::unique_ptr<broker>> broker::start(broker_options options) {
     std::unique_ptr<broker> made(new broker(std::move(options)));
     co_await made->pieces_->owners.start();
-    if (made->pieces_->world.exclusive) made->pieces_->cleaning.start();
+    if (made->pieces_->world.exclusive) {
+        co_await made->pieces_->time.start();
+        made->pieces_->cleaning.start();
+    }
     co_return made;
 }
 
@@ -61,6 +66,7 @@ weave::task<void> broker::stop() {
     all.reads.stop();
     all.world.wake_sleepers();
     co_await all.world.tasks.drain();
+    if (all.world.exclusive) co_await all.time.stop();
     co_await all.owners.stop();
 }
 
@@ -196,6 +202,17 @@ weave::task<std::vector<attached_partition>> broker::attach_consumer(attach_cons
 weave::task<void> broker::detach_consumer(session_id session, stream_id stream, std::string consumer) {
     pieces_->names.detach(session, stream, consumer);
     co_return;
+}
+
+weave::task<retention_info> broker::retention() {
+    co_await pieces_->time.look();
+    co_return pieces_->time.info();
+}
+
+weave::task<retention_info> broker::accept_clock() {
+    pieces_->check_running();
+    co_await pieces_->time.accept();
+    co_return pieces_->time.info();
 }
 
 weave::task<void> broker::abort(stream_id stream, partition_number partition, transaction_id id) {

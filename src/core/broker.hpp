@@ -57,6 +57,8 @@ public:
     weave::task<std::vector<attached_partition>> attach_consumer(attach_consumer_request request) override;
     weave::task<void> detach_consumer(session_id session, stream_id stream, std::string consumer) override;
 
+    weave::task<retention_info> retention() override;
+    weave::task<retention_info> accept_clock() override;
     weave::task<void> abort(stream_id stream, partition_number partition, transaction_id id) override;
     weave::task<std::vector<offset_info>> list_offsets(stream_id stream, std::string consumer) override;
     weave::task<void> set_offset(stream_id stream, std::string consumer, std::vector<partition_position> positions,

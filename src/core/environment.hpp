@@ -13,7 +13,9 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
+#include <optional>
 #include <string>
 
 namespace tstreams::core {
@@ -39,6 +41,8 @@ struct broker_options {
     std::chrono::seconds group_row_ttl = std::chrono::hours(1);
     // An undecided group is settled by whoever meets it after this long.
     std::chrono::milliseconds group_deadline{15'000};
+    // Told of what a person should know, in a sentence; called on the executor.
+    std::function<void(const std::string&)> on_notice;
 };
 
 // Tasks that nobody awaits. stop() waits for them; a failure ends in `failures`, with the name of the last one.
@@ -87,8 +91,13 @@ struct environment {
     const bool exclusive;  // only this process writes: no fences, one epoch, commit_all
     background tasks;
     bool stopping = false;
+    // Set while the clock is not believed: nothing expires then (retention_clock.hpp).
+    std::optional<wall_time> expiry_frozen;
     std::map<std::uint64_t, weave::event*> sleeping;  // in sleep_until, in the order of their coming
     std::uint64_t sleepers = 0;                       // so far
+
+    // The time with which expiries of transactions are compared.
+    [[nodiscard]] wall_time expiry_now() const noexcept { return expiry_frozen ? *expiry_frozen : clock.wall_now(); }
 
     // What sleeps in the background goes on at once, and finds the broker stopping.
     void wake_sleepers() {

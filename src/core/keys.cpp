@@ -78,6 +78,9 @@ ports::bytes offset_row(std::string_view consumer) {
 ports::bytes producer_row(std::string_view producer) {
     return with_name('p', producer);
 }
+ports::bytes clock_row() {
+    return "c";
+}
 ports::bytes due_row(std::uint64_t second, const partition_key& key, std::uint32_t segment) {
     record_writer out = tagged('x');
     out.u64(second).u64(key.stream).u32(key.partition).u32(segment);

@@ -7,6 +7,7 @@
 //                                 c consumer -> offset_row      p producer -> producer_row (partition 0 only)
 //   t stream8 partition4 segment4 t id8 -> transaction_row
 //   w slot16     work             x second8 stream8 partition4 segment4 -> (empty): look at this segment then
+//                                 c -> clock_row (slot 0 only)
 //   e slot16     ownership        e -> slot_row
 //   g request16  group            g -> group_row
 //
@@ -59,6 +60,7 @@ namespace keys {
 [[nodiscard]] ports::bytes segment_row(transaction_id first);
 [[nodiscard]] ports::bytes offset_row(std::string_view consumer);
 [[nodiscard]] ports::bytes producer_row(std::string_view producer);
+[[nodiscard]] ports::bytes clock_row();
 [[nodiscard]] ports::bytes due_row(std::uint64_t second, const partition_key& key, std::uint32_t segment);
 
 // The id of a row made by transaction_row or segment_row.

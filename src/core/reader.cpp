@@ -91,7 +91,7 @@ weave::task<read_reply> reader::read(read_request request) {
     if (request.up_to != highest_id) limit = std::min(limit, transaction_id(request.up_to.value() + 1));
     const std::uint32_t count = std::clamp(request.transactions_max, 1u, rows_max);
     std::vector<ports::row> rows = co_await rows_behind(part, request.after, limit, count, request.bytes_max);
-    const wall_time now = world_.clock.wall_now();
+    const wall_time now = world_.expiry_now();
     transaction_id last = request.after;
     auto skip = std::upper_bound(seen.skips.begin(), seen.skips.end(), request.after);
     for (ports::row& one : rows) {
@@ -118,7 +118,7 @@ weave::task<read_reply> reader::read(read_request request) {
 }
 
 weave::task<void> reader::advance_expired(std::shared_ptr<partition> part) {
-    const wall_time now = world_.clock.wall_now();
+    const wall_time now = world_.expiry_now();
     for (;;) {
         const transaction_id from = std::max(part->expired_through, part->head.last_removed);
         const std::vector<ports::row> rows =
@@ -206,7 +206,7 @@ weave::task<std::optional<stored_transaction>> reader::last(partition_key key) {
         co_await rows_behind(part, transaction_id(end.value() - 1), transaction_id(end.value() + 1), 1, 0);
     if (rows.empty()) co_return std::nullopt;
     transaction_row row = decode<transaction_row>(rows.front().value);
-    if (row.expires <= world_.clock.wall_now()) co_return std::nullopt;
+    if (row.expires <= world_.expiry_now()) co_return std::nullopt;
     co_return to_stored(end, std::move(row));
 }
 
@@ -238,7 +238,7 @@ weave::task<service::found_transaction> reader::find(partition_key key, transact
         found.info.state = transaction_state::open;
         co_return found;
     }
-    if (row.expires <= world_.clock.wall_now()) {
+    if (row.expires <= world_.expiry_now()) {
         found.info.state = transaction_state::gone;
         co_return found;
     }
@@ -258,7 +258,7 @@ weave::task<std::vector<transaction_info>> reader::scan(scan_request request) {
         for (auto one = undecided.lower_bound(request.from); one != undecided.end() && one->first <= request.to; ++one)
             found.push_back(describe(*one->second));
     }
-    const wall_time now = world_.clock.wall_now();
+    const wall_time now = world_.expiry_now();
     transaction_id position = transaction_id(request.from.value() == 0 ? 0 : request.from.value() - 1);
     position = std::max(position, part->head.last_removed);
     const transaction_id behind = request.to == highest_id ? highest_id : transaction_id(request.to.value() + 1);

@@ -61,7 +61,8 @@ weave::task<void> retention::purge_all() {
 }
 
 weave::task<void> retention::sweep() {
-    for (int rounds = 0; rounds < 64; ++rounds) {
+    co_await time_.look();
+    for (int rounds = 0; rounds < 64 && !time_.holding(); ++rounds) {
         ports::scan_range range;
         range.shard = keys::work_shard(0);
         range.from = keys::due_row(0, partition_key{}, 0);
@@ -69,7 +70,7 @@ weave::task<void> retention::sweep() {
         range.limit = due_per_round;
         const std::vector<ports::row> rows = co_await world_.rows.scan(std::move(range));
         for (const ports::row& one : rows) {
-            if (world_.stopping) co_return;
+            if (world_.stopping || time_.holding()) co_return;
             const keys::due due = keys::parse_due(one.key);
             const bool done = co_await sweep_segment(due);
             std::optional<std::uint64_t> again;
@@ -119,7 +120,7 @@ weave::task<bool> retention::fully_expired(std::shared_ptr<partition> part, std:
     const transaction_row row = decode<transaction_row>(rows.front().value);
     last = keys::id_of(rows.front().key);
     const auto slack = partitions::retention_slack(part->stream->info);
-    co_return row.expires + slack <= world_.clock.wall_now();
+    co_return row.expires + slack <= world_.expiry_now();
 }
 
 // From here on nobody reads the segment; positions before its last transaction have expired.

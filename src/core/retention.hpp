@@ -5,14 +5,15 @@
 #include "core/catalogue.hpp"
 #include "core/environment.hpp"
 #include "core/partitions.hpp"
+#include "core/retention_clock.hpp"
 #include "core/transactions.hpp"
 
 namespace tstreams::core {
 
 class retention {
 public:
-    retention(environment& world, catalogue& streams, partitions& parts, transactions& open)
-        : world_(world), streams_(streams), parts_(parts), open_(open) {}
+    retention(environment& world, catalogue& streams, partitions& parts, transactions& open, retention_clock& time)
+        : world_(world), streams_(streams), parts_(parts), open_(open), time_(time) {}
 
     // Exclusive engines: begins the rounds, and takes up deletions that were under way.
     void start();
@@ -36,6 +37,7 @@ private:
     catalogue& streams_;
     partitions& parts_;
     transactions& open_;
+    retention_clock& time_;
     ports::clock::timer timer_ = 0;
 };
 

@@ -222,6 +222,28 @@ group_row decode<group_row>(std::string_view value) {
     return row;
 }
 
+std::string encode(const clock_row& row) {
+    record_writer out = start_row();
+    out.time(row.believed).u8(row.synchronised ? 1 : 0).string(row.boot);
+    out.u64(static_cast<std::uint64_t>(row.since_boot.count()));
+    out.u8(row.held_since ? 1 : 0);
+    if (row.held_since) out.time(*row.held_since);
+    return std::move(out).take();
+}
+
+template <>
+clock_row decode<clock_row>(std::string_view value) {
+    record_reader in = open_row(value, "the clock's row");
+    clock_row row;
+    row.believed = in.time();
+    row.synchronised = in.u8() != 0;
+    row.boot = std::string(in.string());
+    row.since_boot = std::chrono::microseconds(static_cast<std::int64_t>(in.u64()));
+    if (in.u8() != 0) row.held_since = in.time();
+    in.expect_end();
+    return row;
+}
+
 std::string encode_segment_number(std::uint32_t segment) {
     return std::move(start_row().u32(segment)).take();
 }

@@ -5,6 +5,7 @@
 #include "core/keys.hpp"
 #include "core/service.hpp"
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -75,6 +76,16 @@ struct group_row {
     std::vector<transaction_id> transactions;  // in the order of the request
 };
 
+// The last time of day that was believed, and what the machine said of itself then.
+struct clock_row {
+    wall_time believed;
+    bool synchronised = false;
+    std::string boot;
+    std::chrono::microseconds since_boot{0};
+    std::optional<wall_time> held_since;  // retention holds since then, by a clock that is not believed
+    friend bool operator==(const clock_row&, const clock_row&) = default;
+};
+
 [[nodiscard]] std::string encode(const stream_row& row);
 [[nodiscard]] std::string encode(const deletion_row& row);
 [[nodiscard]] std::string encode(const head_row& row);
@@ -83,6 +94,7 @@ struct group_row {
 [[nodiscard]] std::string encode(const producer_row& row);
 [[nodiscard]] std::string encode(const slot_row& row);
 [[nodiscard]] std::string encode(const group_row& row);
+[[nodiscard]] std::string encode(const clock_row& row);
 [[nodiscard]] std::string encode_segment_number(std::uint32_t segment);
 
 template <class Row>
@@ -103,6 +115,8 @@ template <>
 slot_row decode<slot_row>(std::string_view value);
 template <>
 group_row decode<group_row>(std::string_view value);
+template <>
+clock_row decode<clock_row>(std::string_view value);
 [[nodiscard]] std::uint32_t decode_segment_number(std::string_view value);
 
 [[nodiscard]] stored_transaction to_stored(transaction_id id, transaction_row row);

@@ -239,6 +239,9 @@ public:
     virtual weave::task<void> detach_consumer(session_id session, stream_id stream, std::string consumer) = 0;
 
     // Administration.
+    virtual weave::task<retention_info> retention() = 0;
+    // The clock is right: retention goes on by it.
+    virtual weave::task<retention_info> accept_clock() = 0;
     virtual weave::task<void> abort(stream_id stream, partition_number partition, transaction_id id) = 0;
     virtual weave::task<std::vector<offset_info>> list_offsets(stream_id stream, std::string consumer) = 0;
     // Throws consumer_live while an instance of the name is attached, unless `take_over` (which fences it).

@@ -17,6 +17,35 @@ namespace tstreams::core {
 
 using namespace std::chrono_literals;
 
+// The node's clock, whose time of day can be set, and which can say more of its machine.
+class settable_clock final : public ports::clock {
+public:
+    explicit settable_clock(ports::clock& behind) : behind_(behind) {}
+    [[nodiscard]] ports::steady_time now() const noexcept override { return behind_.now(); }
+    [[nodiscard]] wall_time wall_now() const noexcept override { return behind_.wall_now() + shift; }
+    [[nodiscard]] ports::machine_time machine() const override {
+        ports::machine_time said;
+        said.system = wall_now() + set_since;
+        said.synchronised = synchronised;
+        said.boot = boot;
+        said.since_boot = behind_.now().time_since_epoch();
+        return said;
+    }
+    timer call_at(ports::steady_time when, std::function<void()> callback) override {
+        return behind_.call_at(when, std::move(callback));
+    }
+    void cancel(timer which) noexcept override { behind_.cancel(which); }
+    [[nodiscard]] std::uint64_t random() noexcept override { return behind_.random(); }
+
+    std::chrono::microseconds shift{0};
+    std::chrono::microseconds set_since{0};  // the machine's own clock, which the store does not follow
+    bool synchronised = false;
+    std::string boot;
+
+private:
+    ports::clock& behind_;
+};
+
 class test_world {
 public:
     explicit test_world(broker_options chosen = {}) : chosen_(std::move(chosen)) {
@@ -30,7 +59,7 @@ public:
     void start() {
         broker_options options = chosen_;
         options.executor = &node.executor();
-        options.clock = &node.clock();
+        options.clock = &clock;
         options.rows = &rows;
         options.blobs = &blobs;
         owned_ = run(broker::start(std::move(options)));
@@ -39,6 +68,7 @@ public:
     void stop() {
         if (owned_) run(owned_->stop());
         owned_.reset();
+        service = nullptr;
     }
     // As after a crash: nothing of what was open is known any more.
     void restart() {
@@ -124,9 +154,10 @@ public:
 
     memory::simulation simulation;
     memory::simulated_node& node = simulation.add_node();
-    memory::store store{node.clock()};
-    memory::key_value rows{store, node.clock()};
-    memory::blob_store blobs{store, node.clock()};
+    settable_clock clock{node.clock()};
+    memory::store store{clock};
+    memory::key_value rows{store, clock};
+    memory::blob_store blobs{store, clock};
     broker* service = nullptr;
     session_id session = 0;
 

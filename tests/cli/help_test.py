@@ -13,7 +13,8 @@ class Help(ToolTest):
         command.split() for command in (
             "", "stream", "stream create", "stream list", "stream show", "stream update", "stream delete",
             "produce", "consume", "txn", "txn list", "txn show", "txn abort",
-            "offset", "offset list", "offset show", "offset set", "offset delete", "verify", "version")]
+            "offset", "offset list", "offset show", "offset set", "offset delete",
+            "retention", "retention show", "retention accept", "verify", "version")]
 
     def test_every_command_has_help_with_an_example(self):
         for command in self.COMMANDS:
