@@ -13,7 +13,6 @@ namespace {
 constexpr std::size_t entry_overhead = 256;  // what a transaction read ahead costs beside its inline items
 constexpr std::size_t read_bytes_min = 64 * 1024;
 constexpr std::chrono::milliseconds idle_pause{2};
-constexpr std::chrono::milliseconds passing_poll{20};
 
 }  // namespace
 
@@ -102,6 +101,7 @@ stream_reader::slot* stream_reader::find(partition_number partition) noexcept {
 void stream_reader::move_to(slot& one, transaction_id position) {
     while (!one.buffer.empty()) take_from(one);
     one.failure = nullptr;
+    one.blocker = transaction_id();
     one.fetched = position;
 }
 
@@ -148,70 +148,51 @@ bool stream_reader::available(const slot* only) const {
 
 // -- reading ------------------------------------------------------------------------------------------------
 
-std::vector<partition_position> stream_reader::wanted_positions(const slot* only) const {
-    std::vector<partition_position> positions;
-    for (const slot& one : slots_)
-        if (one.active && (!only || only == &one)) positions.push_back({one.partition, one.fetched});
+std::vector<core::wait_position> stream_reader::wanted_positions(const slot* only) const {
+    const ports::steady_time now = client_->home().now();
+    std::vector<core::wait_position> positions;
+    for (const slot& one : slots_) {
+        if (!one.active || (only && only != &one)) continue;
+        core::wait_position& wanted = positions.emplace_back();
+        wanted.partition = one.partition;
+        wanted.after = one.fetched;
+        wanted.skip_open = passes();
+        if (stands(one) && now < passes_at(one)) wanted.held_by = one.blocker;
+    }
     return positions;
 }
 
-bool stream_reader::due(const slot& one, transaction_id open) const {
-    if (options_.open_wait.count() == 0) return true;
-    return one.blocker == open && client_->home().now() - one.blocked_since >= options_.open_wait;
-}
-
-std::optional<ports::steady_time> stream_reader::next_due() const {
-    std::optional<ports::steady_time> first;
-    for (const slot& one : slots_)
-        if (one.active && one.blocker != transaction_id()) {
-            const ports::steady_time when = one.blocked_since + options_.open_wait;
-            if (!first || when < *first) first = when;
-        }
-    return first;
-}
-
-void stream_reader::accept(slot& one, core::read_reply reply, bool skip_open) {
+void stream_reader::accept(slot& one, core::read_reply reply) {
+    const ports::steady_time now = client_->home().now();
     auto skipped = reply.skipped.begin();
+    // Open ones at the very end hold back nothing and are not passed.
     for (core::stored_transaction& stored : reply.transactions) {
         for (; skipped != reply.skipped.end() && *skipped < stored.id; ++skipped) {
-            if (!due(one, *skipped)) {
-                // The reply goes on behind an open transaction whose time has not come: that part is read again.
-                if (one.blocker != *skipped) {
-                    one.blocker = *skipped;
-                    one.blocked_since = client_->home().now();
-                }
-                return;
+            if (one.blocker != *skipped) {
+                one.blocker = *skipped;
+                one.blocked_since = now;
             }
+            if (now < passes_at(one)) return;  // the rest is read again when its time has come
             core::stored_transaction passed;
             passed.id = *skipped;
             push(one, std::move(passed), true);
-            one.blocker = transaction_id();
         }
         push(one, std::move(stored), false);
         one.blocker = transaction_id();
     }
-    // Open ones at the very end hold back nothing and are not passed.
-    if (skip_open || options_.policy != on_open::skip) return;
-    if (!reply.blocked || reply.blocked->id <= one.fetched) {
-        one.blocker = transaction_id();
-    } else if (one.blocker != reply.blocked->id) {
-        one.blocker = reply.blocked->id;
-        one.blocked_since = client_->home().now();
-    }
 }
 
-weave::task<void> stream_reader::read_into(slot* one, std::uint32_t transactions_max, std::size_t bytes_max,
-                                           bool skip_open) {
+weave::task<void> stream_reader::read_into(slot* one, std::uint32_t transactions_max, std::size_t bytes_max) {
     core::read_request request;
     request.stream = stream_.id;
     request.partition = one->partition;
     request.after = one->fetched;
     request.transactions_max = transactions_max;
     request.bytes_max = bytes_max;
-    request.skip_open = skip_open;
+    request.skip_open = passes();
     try {
         core::read_reply reply = co_await client_->service().read(std::move(request));
-        accept(*one, std::move(reply), skip_open);
+        accept(*one, std::move(reply));
     } catch (...) {
         one->failure = std::current_exception();
     }
@@ -237,35 +218,36 @@ weave::task<void> stream_reader::read_some(std::vector<partition_number> readabl
     const auto transactions = static_cast<std::uint32_t>(std::max<std::size_t>(1, room.transactions / share));
     const std::size_t bytes = std::min(room.bytes, client_->budget().available()) / share;
     for (const partition_number partition : readable) {
-        slot* const one = find(partition);
-        const bool pass =
-            passes_at_once() || (passes_later() && one->blocker != transaction_id() && due(*one, one->blocker));
-        co_await read_into(one, transactions, std::max(bytes, read_bytes_min), pass);
+        co_await read_into(find(partition), transactions, std::max(bytes, read_bytes_min));
     }
 }
 
-weave::task<bool> stream_reader::fill(ports::steady_time deadline, slot* only, std::uint64_t wait, reading_room room) {
+weave::task<bool> stream_reader::fill(ports::steady_time deadline, slot* only, std::uint64_t wait, reading_room room,
+                                      const cancellation* cancel) {
     while (!available(only)) {
+        if (cancel && cancel->requested()) co_return false;
         core::wait_request request;
         request.wait = wait;
         request.stream = stream_.id;
         request.positions = wanted_positions(only);
-        request.skip_open = passes_at_once();
         request.until = deadline;
-        // With a wait of its own before passing, what stands behind the open one is looked for now and then.
-        const std::vector<partition_position> wanted = request.positions;
-        if (const auto passing = next_due())
-            request.until = std::min(deadline, std::max(*passing, client_->home().now() + passing_poll));
+        for (const core::wait_position& one : request.positions) {
+            if (one.held_by != transaction_id())
+                request.until = std::min(request.until, passes_at(*find(one.partition)));
+        }
+        const std::vector<core::wait_position> wanted = request.positions;
         std::vector<partition_number> readable = co_await client_->wait_readable(std::move(request));
         const ports::steady_time now = client_->home().now();
-        if (passes_later()) {
-            readable.clear();
-            for (const partition_position& one : wanted) readable.push_back(one.partition);
+        for (const core::wait_position& one : wanted) {
+            const bool passing = one.held_by != transaction_id() && now >= passes_at(*find(one.partition));
+            if (passing && std::find(readable.begin(), readable.end(), one.partition) == readable.end())
+                readable.push_back(one.partition);
         }
         const bool some = !readable.empty();
         if (some) co_await read_some(std::move(readable), room);
         if (available(only)) break;
         if (now >= deadline) co_return false;
+        // What is being decided at this moment is not there yet.
         if (some) co_await pause(idle_pause);
         if (wanted_positions(only).empty()) co_return false;
     }

@@ -71,7 +71,9 @@ public:
 
     // Reads until something is there to take; false when nothing came up to the deadline. `wait` names the wait for
     // client_state::stop_wait.
-    weave::task<bool> fill(ports::steady_time deadline, slot* only, std::uint64_t wait, reading_room room);
+    // With `cancel` it gives up, and returns false, as soon as that is asked for and the wait is stopped.
+    weave::task<bool> fill(ports::steady_time deadline, slot* only, std::uint64_t wait, reading_room room,
+                           const cancellation* cancel = nullptr);
     [[nodiscard]] reading_room room() const noexcept;
 
     // What holds back partitions that have nothing buffered.
@@ -80,20 +82,17 @@ public:
 private:
     std::shared_ptr<const received_state> take_from(slot& one);
     [[nodiscard]] bool available(const slot* only) const;
-    [[nodiscard]] std::vector<partition_position> wanted_positions(const slot* only) const;
-    weave::task<void> read_into(slot* one, std::uint32_t transactions_max, std::size_t bytes_max, bool skip_open);
-    void accept(slot& one, core::read_reply reply, bool skip_open);
+    // What to wait for: with a wait of its own before passing, either that something comes to stand behind an open
+    // transaction, or that the one it stands before is decided.
+    [[nodiscard]] std::vector<core::wait_position> wanted_positions(const slot* only) const;
+    weave::task<void> read_into(slot* one, std::uint32_t transactions_max, std::size_t bytes_max);
+    void accept(slot& one, core::read_reply reply);
     void push(slot& one, core::stored_transaction stored, bool skipped);
-    [[nodiscard]] bool due(const slot& one, transaction_id open) const;
-    [[nodiscard]] std::optional<ports::steady_time> next_due() const;
+    [[nodiscard]] ports::steady_time passes_at(const slot& one) const { return one.blocked_since + options_.open_wait; }
+    [[nodiscard]] bool stands(const slot& one) const { return one.blocker != transaction_id(); }
     weave::task<void> read_some(std::vector<partition_number> readable, reading_room room);
     weave::task<void> pause(std::chrono::milliseconds time);
-    [[nodiscard]] bool passes_at_once() const noexcept {
-        return options_.policy == on_open::skip && options_.open_wait.count() == 0;
-    }
-    [[nodiscard]] bool passes_later() const noexcept {
-        return options_.policy == on_open::skip && options_.open_wait.count() > 0;
-    }
+    [[nodiscard]] bool passes() const noexcept { return options_.policy == on_open::skip; }
 
     const std::shared_ptr<client_state> client_;
     const stream_info stream_;

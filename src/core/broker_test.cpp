@@ -166,7 +166,8 @@ TEST(broker, a_waiting_reader_wakes_when_something_becomes_readable) {
     wait.wait = 1;
     wait.session = world.session;
     wait.stream = stream.id;
-    wait.positions = {{0, transaction_id(0)}, {1, transaction_id(0)}};
+    wait.positions.resize(2);
+    wait.positions[1].partition = 1;
     wait.until = world.simulation.now() + 5s;
     EXPECT_TRUE(world.run(world.service->wait_readable(wait)).empty());
     std::vector<partition_number> woken;
@@ -179,6 +180,73 @@ TEST(broker, a_waiting_reader_wakes_when_something_becomes_readable) {
     world.checkpoint(held, {"first"});
     world.simulation.run_until_idle();
     EXPECT_EQ(woken, std::vector<partition_number>{1});
+}
+
+TEST(broker, a_waiting_reader_wakes_for_what_stands_behind_an_open_one_or_for_its_end) {
+    test_world world;
+    const stream_info stream = world.make_stream("orders");
+    const transaction_ref held = world.open(stream);
+    const transaction_ref also_held = world.open(stream);
+    int woken = 0;
+    const auto wait_for = [&](wait_position wanted) {
+        wait_request wait;
+        wait.wait = wanted.held_by.value() + 1;
+        wait.session = world.session;
+        wait.stream = stream.id;
+        wait.positions.push_back(wanted);
+        wait.until = world.simulation.now() + 1h;
+        weave::spawn(world.node.executor(), world.service->wait_readable(wait),
+                     [&woken](weave::outcome_of<std::vector<partition_number>> result) {
+                         EXPECT_EQ(result.get(), std::vector<partition_number>{0});
+                         ++woken;
+                     });
+        world.simulation.run_until_idle();
+    };
+    wait_position behind;
+    behind.skip_open = true;
+    wait_for(behind);
+    EXPECT_EQ(woken, 0);
+    world.send(stream, "behind");
+    world.simulation.run_until_idle();
+    EXPECT_EQ(woken, 1);
+    wait_position standing = behind;
+    standing.held_by = held.id;
+    wait_for(standing);
+    EXPECT_EQ(woken, 1) << "what stands behind it is known";
+    // Its end makes nothing readable, but the time of the next open one begins.
+    world.run(world.service->cancel(world.session, {held}));
+    world.simulation.run_until_idle();
+    EXPECT_EQ(woken, 2);
+    standing.held_by = also_held.id;
+    wait_for(standing);
+    world.run(world.service->cancel(world.session, {also_held}));
+    world.simulation.run_until_idle();
+    EXPECT_EQ(woken, 3);
+}
+
+TEST(broker, a_cancelled_wait_ends_although_it_has_only_begun) {
+    test_world world;
+    const stream_info stream = world.make_stream("orders");
+    world.restart();  // the partition has to be loaded, which takes its time
+    memory::fault_rates slow;
+    slow.delay = 1;
+    world.store.faults().set_rates(slow);
+    wait_request wait;
+    wait.wait = 1;
+    wait.session = world.session;
+    wait.stream = stream.id;
+    wait.positions.resize(1);
+    wait.until = world.simulation.now() + 1h;
+    bool over = false;
+    weave::spawn(world.node.executor(), world.service->wait_readable(wait),
+                 [&](weave::outcome_of<std::vector<partition_number>> result) {
+                     EXPECT_TRUE(result.get().empty());
+                     over = true;
+                 });
+    world.simulation.run_for(1us);
+    world.service->cancel_wait(world.session, 1);
+    world.simulation.run_for(1s);
+    EXPECT_TRUE(over);
 }
 
 TEST(broker, ids_rise_over_restarts_and_over_segments) {

@@ -10,6 +10,13 @@ bool partition::readable_behind(transaction_id position, bool skip_open) const n
     return (skip_open ? last_checkpointed() : visible_end_) > position;
 }
 
+bool partition::answers(const wait_position& wanted) const noexcept {
+    // A partition that was given up, and a lost position, are answers too: the next read says why.
+    if (dropped || wanted.after < head.last_removed) return true;
+    if (wanted.held_by != transaction_id(0)) return !undecided.contains(wanted.held_by);
+    return readable_behind(wanted.after, wanted.skip_open);
+}
+
 transaction_id partition::first_undecided() const noexcept {
     return undecided.empty() ? transaction_id(~std::uint64_t{0}) : undecided.begin()->first;
 }
@@ -47,12 +54,11 @@ void partition::decide(open_transaction& transaction, bool checkpointed) {
     undecided.erase(id);
     if (checkpointed) held_.insert(id);
     const transaction_id limit = first_undecided();
-    const transaction_id before = visible_end_;
     while (!held_.empty() && *held_.begin() < limit) {
         visible_end_ = std::max(visible_end_, *held_.begin());
         held_.erase(held_.begin());
     }
-    if (visible_end_ != before || checkpointed) wake_readable();
+    wake_readable();
 }
 
 void partition::add_checkpointed(transaction_id id) {
@@ -63,17 +69,13 @@ void partition::add_checkpointed(transaction_id id) {
     }
 }
 
-void partition::add_waiter(read_waiter* waiter, transaction_id position, bool skip_open) {
-    waiting_.push_back({waiter, position, skip_open});
-}
-
 void partition::remove_waiter(read_waiter* waiter) noexcept {
     std::erase_if(waiting_, [waiter](const waiting& one) { return one.waiter == waiter; });
 }
 
 void partition::wake_readable() {
     for (const waiting& one : waiting_) {
-        if (readable_behind(one.position, one.skip_open)) one.waiter->ready.set();
+        if (answers(one.wanted)) one.waiter->ready.set();
     }
 }
 

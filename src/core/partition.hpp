@@ -104,6 +104,7 @@ public:
         return held_.empty() ? visible_end_ : *held_.rbegin();
     }
     [[nodiscard]] bool readable_behind(transaction_id position, bool skip_open) const noexcept;
+    [[nodiscard]] bool answers(const wait_position& wanted) const noexcept;
     // Readers without skip_open stop before this id.
     [[nodiscard]] transaction_id first_undecided() const noexcept;
     [[nodiscard]] std::optional<blocker> blocked_by() const;
@@ -118,15 +119,14 @@ public:
     // Takes it out of the undecided ones; wakes readers where something became readable.
     void decide(open_transaction& transaction, bool checkpointed);
 
-    void add_waiter(read_waiter* waiter, transaction_id position, bool skip_open);
+    void add_waiter(read_waiter* waiter, const wait_position& wanted) { waiting_.push_back({waiter, wanted}); }
     void remove_waiter(read_waiter* waiter) noexcept;
     void wake_all();
 
 private:
     struct waiting {
         read_waiter* waiter;
-        transaction_id position;
-        bool skip_open;
+        wait_position wanted;
     };
     void wake_readable();
 

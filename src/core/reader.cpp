@@ -137,36 +137,46 @@ weave::task<void> reader::advance_expired(std::shared_ptr<partition> part) {
 }
 
 weave::task<std::vector<partition_number>> reader::wait_readable(wait_request request) {
-    std::vector<partition_number> ready;
-    std::vector<std::shared_ptr<partition>> parts;
-    for (const partition_position& one : request.positions) {
-        const partition_key key{request.stream, one.partition};
-        std::shared_ptr<partition> part = parts_.loaded(key);
-        if (!part) part = co_await parts_.load(key);
-        parts.push_back(std::move(part));
-    }
-    // A partition that was given up is an answer too: the next read says why.
-    const auto answers = [&](std::size_t i) {
-        return parts[i]->dropped || parts[i]->readable_behind(request.positions[i].after, request.skip_open);
-    };
-    for (std::size_t i = 0; i < parts.size(); ++i) {
-        if (answers(i)) ready.push_back(request.positions[i].partition);
-    }
-    if (!ready.empty() || world_.clock.now() >= request.until || world_.stopping) co_return ready;
+    // Known before anything is waited for, so that cancelling the wait never comes too early.
     const auto waiter = std::make_shared<read_waiter>(world_.executor);
     const std::pair<session_id, std::uint64_t> name{request.session, request.wait};
     waits_.insert_or_assign(name, waiter);
-    for (std::size_t i = 0; i < parts.size(); ++i)
-        parts[i]->add_waiter(waiter.get(), request.positions[i].after, request.skip_open);
-    const ports::clock::timer timer = world_.clock.call_at(request.until, [waiter] { waiter->ready.set(); });
-    co_await waiter->ready.wait();
-    world_.clock.cancel(timer);
-    waits_.erase(name);
-    for (std::size_t i = 0; i < parts.size(); ++i) {
-        parts[i]->remove_waiter(waiter.get());
-        if (answers(i)) ready.push_back(request.positions[i].partition);
+    std::vector<std::shared_ptr<partition>> parts;
+    std::exception_ptr failure;
+    try {
+        for (const wait_position& one : request.positions) {
+            const partition_key key{request.stream, one.partition};
+            std::shared_ptr<partition> part = parts_.loaded(key);
+            if (!part) part = co_await parts_.load(key);
+            parts.push_back(std::move(part));
+        }
+    } catch (...) {
+        failure = std::current_exception();
     }
+    if (failure) {
+        waits_.erase(name);
+        std::rethrow_exception(failure);
+    }
+    std::vector<partition_number> ready = readable_now(request, parts);
+    if (ready.empty() && world_.clock.now() < request.until && !world_.stopping) {
+        for (std::size_t i = 0; i < parts.size(); ++i) parts[i]->add_waiter(waiter.get(), request.positions[i]);
+        const ports::clock::timer timer = world_.clock.call_at(request.until, [waiter] { waiter->ready.set(); });
+        co_await waiter->ready.wait();
+        world_.clock.cancel(timer);
+        for (const std::shared_ptr<partition>& part : parts) part->remove_waiter(waiter.get());
+        ready = readable_now(request, parts);
+    }
+    waits_.erase(name);
     co_return ready;
+}
+
+std::vector<partition_number> reader::readable_now(const wait_request& request,
+                                                   const std::vector<std::shared_ptr<partition>>& parts) {
+    std::vector<partition_number> ready;
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+        if (parts[i]->answers(request.positions[i])) ready.push_back(request.positions[i].partition);
+    }
+    return ready;
 }
 
 void reader::cancel_wait(session_id session, std::uint64_t wait) {

@@ -38,6 +38,8 @@ private:
     weave::task<std::vector<ports::row>> rows_behind(std::shared_ptr<partition> part, transaction_id position,
                                                      transaction_id limit, std::uint32_t rows_max,
                                                      std::size_t bytes_max);
+    [[nodiscard]] static std::vector<partition_number> readable_now(
+        const wait_request& request, const std::vector<std::shared_ptr<partition>>& parts);
     void check_position(const partition& part, transaction_id position) const;
 
     environment& world_;

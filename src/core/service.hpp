@@ -131,12 +131,18 @@ struct start_point {
     transaction_id after;  // only with start_kind::after
 };
 
+struct wait_position {
+    partition_number partition = 0;
+    transaction_id after;
+    bool skip_open = false;  // what stands behind an open transaction counts, too
+    transaction_id held_by;  // not zero: only the end of this open one counts
+};
+
 struct wait_request {
     std::uint64_t wait = 0;  // names the call for cancel_wait; chosen by the caller, unique in its session
     session_id session = 0;
     stream_id stream = 0;
-    std::vector<partition_position> positions;
-    bool skip_open = false;
+    std::vector<wait_position> positions;
     ports::steady_time until{};
 };
 

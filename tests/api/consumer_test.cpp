@@ -293,6 +293,39 @@ TEST_P(consuming, a_skip_can_wait_first) {
     EXPECT_CODE(errc::invalid_argument, store.make_consumer("s", options));
 }
 
+TEST_P(consuming, a_skip_comes_at_its_moment_although_nothing_was_open_when_the_wait_began) {
+    make_stream("s");
+    auto producer = store.make_producer("s");
+    consumer_options options;
+    options.on_open = on_open::skip;
+    options.open_wait = 300ms;
+    auto consumer = store.make_consumer("s", options);
+    transaction open;
+    std::thread writer([&] {
+        std::this_thread::sleep_for(50ms);
+        open = producer.begin();
+        producer.send("behind");
+    });
+    const auto before = std::chrono::steady_clock::now();
+    const auto skipped = consumer.next(60s);
+    const auto waited = std::chrono::steady_clock::now() - before;
+    writer.join();
+    ASSERT_TRUE(skipped.has_value());
+    EXPECT_TRUE(skipped->skipped());
+    EXPECT_EQ(skipped->id(), open.id());
+    EXPECT_GE(waited, 340ms);
+    EXPECT_LT(waited, 20s);
+    EXPECT_EQ(drain(consumer), std::vector<std::string>{"behind"});
+    // The one that was passed holds back nothing any more.
+    producer.send("later");
+    EXPECT_EQ(drain(consumer), std::vector<std::string>{"later"});
+    const auto next_open = producer.begin();
+    producer.send("behind the next");
+    EXPECT_FALSE(consumer.next(100ms).has_value());
+    EXPECT_TRUE(consumer.next(60s).value().skipped());
+    EXPECT_EQ(drain(consumer), std::vector<std::string>{"behind the next"});
+}
+
 TEST_P(consuming, an_expired_position_says_where_to_go_on) {
     stream_options options;
     options.name = "s";

@@ -3,7 +3,10 @@
 #pragma once
 
 #include <exception>
+#include <functional>
+#include <mutex>
 #include <optional>
+#include <utility>
 
 namespace tstreams::detail {
 
@@ -29,5 +32,34 @@ public:
 
 template <>
 class operation<void> : public operation_base {};
+
+// By which the caller asks an operation under way to end. From any thread.
+class cancellation {
+public:
+    void request() {
+        const std::lock_guard lock(mutex_);
+        requested_ = true;
+        if (on_request_) std::exchange(on_request_, nullptr)();
+    }
+
+    // The library's end. `hook` is called at most once, at the request, and not after over(); it must not throw.
+    void begin(std::function<void()> hook) {
+        const std::lock_guard lock(mutex_);
+        if (!requested_) on_request_ = std::move(hook);
+    }
+    void over() {
+        const std::lock_guard lock(mutex_);
+        on_request_ = nullptr;
+    }
+    [[nodiscard]] bool requested() const {
+        const std::lock_guard lock(mutex_);
+        return requested_;
+    }
+
+private:
+    mutable std::mutex mutex_;
+    bool requested_ = false;
+    std::function<void()> on_request_;
+};
 
 }  // namespace tstreams::detail
