@@ -11,21 +11,29 @@
 // invalid_state from the initiating call. Lifetime: the handle (client, producer, ...) may move or go away
 // meanwhile, with one exception: a transaction destroyed while its put is under way is cancelled. Threads: an
 // object that is for one thread at a time is for one call at a time: await the end of one operation before
-// the next one on the same transaction, consumer or group. Cancellation: none; operations end by themselves,
-// async_next at its timeout, all of them when the client closes. Reading items of a received transaction
-// blocks when a frame has to be fetched: do it in a handler, which may block.
+// the next one on the same transaction, consumer or group.
+//
+// Cancellation: async_next of a consumer, by the slot associated with the handler, all types. It then ends with
+// errc::cancelled, or as usual where that was faster; a transaction is never lost: when it ends with cancelled the
+// consumer stands where it stood. All other operations end by themselves, and all of them when the client closes.
+// Items of a received transaction: async_next_items of an item_reader; iterating blocks where a frame has to be
+// fetched, which a handler without an executor of its own may do.
 #pragma once
 
 #include <tstreams/detail/access.hpp>
 #include <tstreams/detail/async_start.hpp>
 #include <tstreams/tstreams.hpp>
 
+#include <boost/asio/associated_cancellation_slot.hpp>
 #include <boost/asio/associated_executor.hpp>
 #include <boost/asio/async_result.hpp>
+#include <boost/asio/cancellation_type.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
 
+#include <cstdint>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <type_traits>
@@ -53,7 +61,12 @@ struct completion {
     Handler handler;
     std::exception_ptr failure;
     std::optional<T> value;
-    void operator()() { std::move(handler)(failure, failure ? T() : std::move(*value)); }
+    bool cancellable = false;
+    void operator()() {
+        // Whoever emits afterwards finds nobody. Here, because only here the caller's executor guards the slot.
+        if (cancellable) boost::asio::get_associated_cancellation_slot(handler).clear();
+        std::move(handler)(failure, failure ? T() : std::move(*value));
+    }
 };
 template <class Handler>
 struct completion<void, Handler> {
@@ -65,7 +78,8 @@ struct completion<void, Handler> {
 template <class T, class Handler>
 class handled_operation final : public operation<T> {
 public:
-    explicit handled_operation(Handler handler) : handler_(std::move(handler)), work_(guard()) {}
+    explicit handled_operation(Handler handler, bool cancellable = false)
+        : handler_(std::move(handler)), work_(guard()), cancellable_(cancellable) {}
 
     [[nodiscard]] bool bound() const noexcept override { return has_executor; }
 
@@ -96,7 +110,7 @@ private:
         if constexpr (std::is_void_v<T>) {
             return {std::move(handler_), this->failure};
         } else {
-            return {std::move(handler_), this->failure, std::move(this->value)};
+            return {std::move(handler_), this->failure, std::move(this->value), cancellable_};
         }
     }
 
@@ -106,6 +120,7 @@ private:
                            std::declval<boost::asio::associated_executor_t<Handler>>())),
                        no_executor>
         work_;
+    const bool cancellable_;
 };
 
 // `begin` starts the operation and is given who hears of its end.
@@ -121,7 +136,68 @@ auto initiate(std::remove_reference_t<Token>& token, Begin begin) {
         token);
 }
 
+// The same for an operation that the handler's cancellation slot can end: `begin` is also given the means.
+template <class T, class Token, class Begin>
+auto initiate_cancellable(std::remove_reference_t<Token>& token, Begin begin) {
+    return boost::asio::async_initiate<Token, typename completion_signature<T>::type>(
+        [begin = std::move(begin)](auto&& handler) mutable {
+            using handler_type = std::decay_t<decltype(handler)>;
+            auto slot = boost::asio::get_associated_cancellation_slot(handler);
+            std::shared_ptr<cancellation> cancel;
+            if (slot.is_connected()) {
+                cancel = std::make_shared<cancellation>();
+                slot.assign([cancel](boost::asio::cancellation_type type) {
+                    if (type != boost::asio::cancellation_type::none) cancel->request();
+                });
+            }
+            heard_by<T> heard = std::make_unique<handled_operation<T, handler_type>>(
+                std::forward<decltype(handler)>(handler), cancel != nullptr);
+            std::move(begin)(std::move(heard), std::move(cancel));
+        },
+        token);
+}
+
 }  // namespace detail
+
+// On threads of their own: what waits for other threads, or has no client yet. At most 64 at a time in a process;
+// one more ends with overloaded. A handler without an executor of its own runs there, too.
+
+template <class Token>
+auto async_open(std::string uri, client_options options, Token&& token) {
+    return detail::initiate<client, Token>(
+        token, [uri = std::move(uri), options = std::move(options)](detail::heard_by<client> heard) mutable {
+            detail::async_start::open(std::move(uri), std::move(options), std::move(heard));
+        });
+}
+
+template <class Token>
+auto async_verify(std::string uri, std::function<void(std::uint64_t, std::uint64_t)> progress, Token&& token) {
+    return detail::initiate<verify_report, Token>(
+        token, [uri = std::move(uri), progress = std::move(progress)](detail::heard_by<verify_report> heard) mutable {
+            detail::async_start::verify(std::move(uri), std::move(progress), std::move(heard));
+        });
+}
+
+template <class Token>
+auto async_close(client& on, Token&& token) {
+    return detail::initiate<void, Token>(token, [state = detail::access::state(on)](detail::heard_by<void> heard) {
+        detail::async_start::close(state, std::move(heard));
+    });
+}
+
+template <class Token>
+auto async_stop(subscriber& on, Token&& token) {
+    return detail::initiate<void, Token>(token, [state = detail::access::state(on)](detail::heard_by<void> heard) {
+        detail::async_start::stop(state, std::move(heard));
+    });
+}
+
+template <class Token>
+auto async_checkpoint(subscriber& on, Token&& token) {
+    return detail::initiate<void, Token>(token, [state = detail::access::state(on)](detail::heard_by<void> heard) {
+        detail::async_start::checkpoint(state, std::move(heard));
+    });
+}
 
 // client
 
@@ -149,6 +225,22 @@ auto async_find_stream(client& on, std::string name, Token&& token) {
         token, [state = detail::access::state(on),
                 name = std::move(name)](detail::heard_by<std::optional<stream_info>> heard) mutable {
             detail::async_start::find_stream(state, std::move(name), std::move(heard));
+        });
+}
+
+template <class Token>
+auto async_stream(client& on, std::string name, Token&& token) {
+    return detail::initiate<stream_info, Token>(token, [state = detail::access::state(on), name = std::move(name)](
+                                                           detail::heard_by<stream_info> heard) mutable {
+        detail::async_start::stream(state, std::move(name), std::move(heard));
+    });
+}
+
+template <class Token>
+auto async_stream_exists(client& on, std::string name, Token&& token) {
+    return detail::initiate<bool, Token>(
+        token, [state = detail::access::state(on), name = std::move(name)](detail::heard_by<bool> heard) mutable {
+            detail::async_start::stream_exists(state, std::move(name), std::move(heard));
         });
 }
 
@@ -197,6 +289,17 @@ auto async_make_consumer(client& on, std::string stream, consumer_options option
 }
 
 template <class Token>
+auto async_make_subscriber(client& on, std::string stream, subscriber_options options, subscriber_callback callback,
+                           Token&& token) {
+    return detail::initiate<subscriber, Token>(
+        token, [state = detail::access::state(on), stream = std::move(stream), options = std::move(options),
+                callback = std::move(callback)](detail::heard_by<subscriber> heard) mutable {
+            detail::async_start::make_subscriber(state, std::move(stream), std::move(options), std::move(callback),
+                                                 std::move(heard));
+        });
+}
+
+template <class Token>
 auto async_get(client& on, std::string stream, partition_number partition, transaction_id id, Token&& token) {
     return detail::initiate<received_transaction, Token>(
         token, [state = detail::access::state(on), stream = std::move(stream), partition,
@@ -236,10 +339,35 @@ auto async_scan(client& on, std::string stream, partition_number partition, tran
 }
 
 template <class Token>
+auto async_state(client& on, std::string stream, partition_number partition, transaction_id id, Token&& token) {
+    return detail::initiate<transaction_state, Token>(
+        token, [state = detail::access::state(on), stream = std::move(stream), partition,
+                id](detail::heard_by<transaction_state> heard) mutable {
+            detail::async_start::state(state, std::move(stream), partition, id, std::move(heard));
+        });
+}
+
+template <class Token>
 auto async_commit_state(client& on, request_id request, Token&& token) {
     return detail::initiate<transaction_state, Token>(
         token, [state = detail::access::state(on), request](detail::heard_by<transaction_state> heard) {
             detail::async_start::commit_state(state, request, std::move(heard));
+        });
+}
+
+template <class Token>
+auto async_retention(client& on, Token&& token) {
+    return detail::initiate<retention_info, Token>(
+        token, [state = detail::access::state(on)](detail::heard_by<retention_info> heard) {
+            detail::async_start::retention(state, std::move(heard));
+        });
+}
+
+template <class Token>
+auto async_accept_clock(client& on, Token&& token) {
+    return detail::initiate<retention_info, Token>(
+        token, [state = detail::access::state(on)](detail::heard_by<retention_info> heard) {
+            detail::async_start::accept_clock(state, std::move(heard));
         });
 }
 
@@ -390,19 +518,20 @@ auto async_cancel(transaction& on, Token&& token) {
 
 template <class Token>
 auto async_next(consumer& on, std::chrono::milliseconds timeout, Token&& token) {
-    return detail::initiate<std::optional<received_transaction>, Token>(
-        token,
-        [state = detail::access::state(on), timeout](detail::heard_by<std::optional<received_transaction>> heard) {
-            detail::async_start::next(state, std::nullopt, timeout, std::move(heard));
+    return detail::initiate_cancellable<std::optional<received_transaction>, Token>(
+        token, [state = detail::access::state(on), timeout](detail::heard_by<std::optional<received_transaction>> heard,
+                                                            std::shared_ptr<detail::cancellation> cancel) {
+            detail::async_start::next(state, std::nullopt, timeout, std::move(cancel), std::move(heard));
         });
 }
 
 template <class Token>
 auto async_next(consumer& on, partition_number partition, std::chrono::milliseconds timeout, Token&& token) {
-    return detail::initiate<std::optional<received_transaction>, Token>(
-        token, [state = detail::access::state(on), partition,
-                timeout](detail::heard_by<std::optional<received_transaction>> heard) {
-            detail::async_start::next(state, partition, timeout, std::move(heard));
+    return detail::initiate_cancellable<std::optional<received_transaction>, Token>(
+        token,
+        [state = detail::access::state(on), partition, timeout](
+            detail::heard_by<std::optional<received_transaction>> heard, std::shared_ptr<detail::cancellation> cancel) {
+            detail::async_start::next(state, partition, timeout, std::move(cancel), std::move(heard));
         });
 }
 
@@ -426,6 +555,28 @@ auto async_blocked_by(consumer& on, Token&& token) {
     return detail::initiate<std::vector<blocker>, Token>(
         token, [state = detail::access::state(on)](detail::heard_by<std::vector<blocker>> heard) {
             detail::async_start::blocked_by(state, std::move(heard));
+        });
+}
+
+// subscriber
+
+template <class Token>
+auto async_blocked_by(subscriber& on, Token&& token) {
+    return detail::initiate<std::vector<blocker>, Token>(
+        token, [state = detail::access::state(on)](detail::heard_by<std::vector<blocker>> heard) {
+            detail::async_start::blocked_by(state, std::move(heard));
+        });
+}
+
+// received transaction
+
+// The items of the next frame, valid until the next call on the reader or its end; none at the end. Errors as moving
+// an iterator on; the reader is then at its end.
+template <class Token>
+auto async_next_items(item_reader& on, Token&& token) {
+    return detail::initiate<std::vector<item>, Token>(
+        token, [state = detail::access::state(on)](detail::heard_by<std::vector<item>> heard) {
+            detail::async_start::next_items(state, std::move(heard));
         });
 }
 

@@ -88,4 +88,16 @@ private:
     std::shared_ptr<const detail::received_state> state_;
 };
 
+// A walk over the items of a transaction for code that must not block: async_next_items of <tstreams/async.hpp>
+// gives those of a frame at a time. Threads: one at a time.
+class item_reader {
+public:
+    item_reader() noexcept = default;
+    explicit item_reader(const received_transaction& of);
+
+private:
+    friend struct detail::access;
+    std::shared_ptr<detail::item_cursor> state_;
+};
+
 }  // namespace tstreams

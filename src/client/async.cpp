@@ -4,7 +4,10 @@
 #include "client/group_state.hpp"
 #include "client/handles.hpp"
 #include "client/producer_state.hpp"
+#include "client/received_state.hpp"
+#include "client/side_threads.hpp"
 #include "client/streams.hpp"
+#include "client/subscriber_state.hpp"
 #include "client/transaction_state.hpp"
 
 #include <tstreams/detail/async_start.hpp>
@@ -53,6 +56,40 @@ weave::task<void> set_consumer_position(std::shared_ptr<consumer_state> consumer
     co_await consumer->set_position(std::move(to));
 }
 
+weave::task<subscriber> as_started_subscriber(weave::task<std::shared_ptr<subscriber_state>> making) {
+    std::shared_ptr<subscriber_state> made = co_await making;
+    made->start();
+    co_return access::make<subscriber>(std::move(made));
+}
+
+weave::task<tstreams::transaction_state> state_of_transaction(std::shared_ptr<client_state> client, std::string stream,
+                                                              partition_number partition, transaction_id id) {
+    const received_transaction found = co_await get_transaction(std::move(client), std::move(stream), partition, id);
+    co_return found.state();
+}
+
+weave::task<std::vector<blocker>> subscriber_blocked_by(std::shared_ptr<subscriber_state> subscriber) {
+    co_return co_await subscriber->blocked_by();
+}
+
+// Runs a call that blocks on a thread of its own, which also tells of its end.
+template <class T, class Call>
+void run_aside(heard_by<T> heard, Call call) {
+    side_threads::run([waiting = heard.get(), call = std::move(call)] {
+        try {
+            if constexpr (std::is_void_v<T>) {
+                call();
+            } else {
+                waiting->value.emplace(call());
+            }
+        } catch (...) {
+            waiting->failure = std::current_exception();
+        }
+        waiting->deliver();
+    });
+    std::ignore = heard.release();
+}
+
 weave::task<std::vector<blocker>> consumer_blocked_by(std::shared_ptr<consumer_state> consumer) {
     co_return co_await consumer->blocked_by();
 }
@@ -71,6 +108,14 @@ void async_start::open_or_create(const client_ptr& on, stream_options options, h
 
 void async_start::find_stream(const client_ptr& on, std::string name, heard_by<std::optional<stream_info>> heard) {
     need(on).start(on->service().find_stream(std::move(name)), std::move(heard));
+}
+
+void async_start::stream(const client_ptr& on, std::string name, heard_by<stream_info> heard) {
+    need(on).start(get_stream(*on, std::move(name)), std::move(heard));
+}
+
+void async_start::stream_exists(const client_ptr& on, std::string name, heard_by<bool> heard) {
+    need(on).start(detail::stream_exists(*on, std::move(name)), std::move(heard));
 }
 
 void async_start::list_streams(const client_ptr& on, std::string prefix, std::string after, std::uint32_t limit,
@@ -99,6 +144,13 @@ void async_start::make_consumer(const client_ptr& on, std::string stream, consum
                    std::move(heard));
 }
 
+void async_start::make_subscriber(const client_ptr& on, std::string stream, subscriber_options options,
+                                  subscriber_callback callback, heard_by<subscriber> heard) {
+    need(on).start(
+        as_started_subscriber(subscriber_state::make(on, std::move(stream), std::move(options), std::move(callback))),
+        std::move(heard));
+}
+
 void async_start::get(const client_ptr& on, std::string stream, partition_number partition, transaction_id id,
                       heard_by<received_transaction> heard) {
     need(on).start(get_transaction(on, std::move(stream), partition, id), std::move(heard));
@@ -119,6 +171,19 @@ void async_start::scan(const client_ptr& on, std::string stream, partition_numbe
                        heard_by<std::vector<transaction_info>> heard) {
     need(on).start(detail::scan(*on, std::move(stream), partition, from, to, std::move(states), limit),
                    std::move(heard));
+}
+
+void async_start::state(const client_ptr& on, std::string stream, partition_number partition, transaction_id id,
+                        heard_by<tstreams::transaction_state> heard) {
+    need(on).start(state_of_transaction(on, std::move(stream), partition, id), std::move(heard));
+}
+
+void async_start::retention(const client_ptr& on, heard_by<retention_info> heard) {
+    need(on).start(on->service().retention(), std::move(heard));
+}
+
+void async_start::accept_clock(const client_ptr& on, heard_by<retention_info> heard) {
+    need(on).start(on->service().accept_clock(), std::move(heard));
 }
 
 void async_start::commit_state(const client_ptr& on, request_id request, heard_by<tstreams::transaction_state> heard) {
@@ -194,8 +259,13 @@ void async_start::cancel(const transaction_ptr& on, heard_by<void> heard) {
 // -- consumer -----------------------------------------------------------------------------------------------
 
 void async_start::next(const consumer_ptr& on, std::optional<partition_number> partition,
-                       std::chrono::milliseconds timeout, heard_by<std::optional<received_transaction>> heard) {
-    need(on).client().start(consumer_state::next(on, partition, timeout), std::move(heard));
+                       std::chrono::milliseconds timeout, cancellation_ptr cancel,
+                       heard_by<std::optional<received_transaction>> heard) {
+    client_state& client = need(on).client();
+    if (cancel)
+        client.start(consumer_state::next_unless(on, partition, timeout, std::move(cancel)), std::move(heard));
+    else
+        client.start(consumer_state::next(on, partition, timeout, nullptr), std::move(heard));
 }
 
 void async_start::checkpoint(const consumer_ptr& on, heard_by<void> heard) {
@@ -208,6 +278,43 @@ void async_start::set_position(const consumer_ptr& on, tstreams::start to, heard
 
 void async_start::blocked_by(const consumer_ptr& on, heard_by<std::vector<blocker>> heard) {
     need(on).client().start(consumer_blocked_by(on), std::move(heard));
+}
+
+void async_start::blocked_by(const subscriber_ptr& on, heard_by<std::vector<blocker>> heard) {
+    need(on).client().start(subscriber_blocked_by(on), std::move(heard));
+}
+
+void async_start::next_items(const cursor_ptr& on, heard_by<std::vector<item>> heard) {
+    need(on).client().start(item_cursor::next_items(on), std::move(heard));
+}
+
+// -- on threads of their own --------------------------------------------------------------------------------
+
+void async_start::open(std::string uri, client_options options, heard_by<client> heard) {
+    run_aside<client>(std::move(heard),
+                      [uri = std::move(uri), options = std::move(options)] { return client::open(uri, options); });
+}
+
+void async_start::verify(std::string uri, std::function<void(std::uint64_t, std::uint64_t)> progress,
+                         heard_by<verify_report> heard) {
+    run_aside<verify_report>(std::move(heard), [uri = std::move(uri), progress = std::move(progress)] {
+        return tstreams::verify(uri, progress);
+    });
+}
+
+void async_start::close(const client_ptr& on, heard_by<void> heard) {
+    std::ignore = need(on);
+    run_aside<void>(std::move(heard), [on] { on->close(); });
+}
+
+void async_start::stop(const subscriber_ptr& on, heard_by<void> heard) {
+    std::ignore = need(on);
+    run_aside<void>(std::move(heard), [on] { on->stop(); });
+}
+
+void async_start::checkpoint(const subscriber_ptr& on, heard_by<void> heard) {
+    std::ignore = need(on);
+    run_aside<void>(std::move(heard), [on] { on->checkpoint(); });
 }
 
 // -- group --------------------------------------------------------------------------------------------------

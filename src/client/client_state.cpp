@@ -1,11 +1,10 @@
 #include "client/client_state.hpp"
 
+#include "client/side_threads.hpp"
 #include "core/frames.hpp"
 
 #include <unistd.h>
 #include <cerrno>
-
-#include <list>
 
 namespace tstreams::detail {
 
@@ -13,27 +12,6 @@ namespace {
 
 constexpr std::size_t frame_buffers_kept = 8;
 constexpr std::size_t handler_threads_max = 64;
-
-// Clients whose last owner went away on one of their own threads, which cannot end itself: they are closed here.
-class reaper {
-public:
-    ~reaper() {
-        for (std::thread& one : threads_) one.join();
-    }
-    void take(client_state* state) {
-        const std::lock_guard lock(mutex_);
-        threads_.emplace_back([state] { delete state; });
-    }
-
-private:
-    std::mutex mutex_;
-    std::list<std::thread> threads_;
-};
-
-reaper& the_reaper() {
-    static reaper one;
-    return one;
-}
 
 std::string name_to_show(const std::string& given) {
     return (given.empty() ? std::string(program_invocation_short_name) : given) + " (pid " + std::to_string(getpid()) +
@@ -60,12 +38,13 @@ void check(const client_options& options) {
 
 std::shared_ptr<client_state> client_state::open(std::string_view uri, client_options options, store_opener opener) {
     check(options);
-    the_reaper();  // made before the client, so that it ends after
+    side_threads::prepare();
     auto owned = std::make_unique<client_state>(uri, std::move(options));
     owned->runtime_.run(owned->open_all(opener));
     return {owned.release(), [](client_state* state) {
+                // A thread of its own cannot end itself.
                 if (state->on_own_thread()) {
-                    the_reaper().take(state);
+                    side_threads::run_always([state] { delete state; });
                 } else {
                     delete state;
                 }

@@ -18,6 +18,25 @@ weave::task<void> detach(client_state& client, core::stream_id stream, std::stri
 
 }  // namespace
 
+namespace {
+
+weave::task<void> stop_wait(std::shared_ptr<consumer_state> reader, std::uint64_t wait) {
+    reader->client().stop_wait(wait);
+    co_return;
+}
+
+// From any thread. The wait belongs to a call under way, which holds the consumer and its client.
+void stop_wait_soon(std::shared_ptr<consumer_state> reader, std::uint64_t wait) noexcept {
+    try {
+        client_state& client = reader->client();
+        client.launch(stop_wait(std::move(reader), wait), [](weave::outcome_of<void>) {});
+    } catch (const error&) {
+        // The client is closing, which ends the wait too.
+    }
+}
+
+}  // namespace
+
 // -- offsets ------------------------------------------------------------------------------------------------
 
 offsets_state::offsets_state(std::shared_ptr<client_state> client, stream_info stream, std::string name,
@@ -188,20 +207,39 @@ std::optional<received_transaction> consumer_state::next(std::optional<partition
                                                          std::chrono::milliseconds timeout) {
     client().check_open();
     if (auto ready = take(slot_of(partition))) return ready;
-    return client().run(next(shared_from_this(), partition, timeout));
+    return client().run(next(shared_from_this(), partition, timeout, nullptr));
 }
 
 weave::task<std::optional<received_transaction>> consumer_state::next(std::shared_ptr<consumer_state> self,
                                                                       std::optional<partition_number> partition,
-                                                                      std::chrono::milliseconds timeout) {
+                                                                      std::chrono::milliseconds timeout,
+                                                                      std::shared_ptr<cancellation> cancel) {
     stream_reader::slot* const only = self->slot_of(partition);
     if (auto ready = self->take(only)) co_return ready;
     if (timeout.count() < 0) throw error(errc::invalid_argument, "next: the timeout is negative");
     const ports::steady_time deadline = self->client().home().now() + std::min(timeout, longest_wait);
     const std::uint64_t wait = self->client().new_wait();
-    const bool found = co_await self->reader_.fill(deadline, only, wait, self->reader_.room());
+    if (cancel) cancel->begin([weak_self = self->weak_from_this(), wait] { stop_wait_soon(weak_self.lock(), wait); });
+    const bool found = co_await self->reader_.fill(deadline, only, wait, self->reader_.room(), cancel.get());
     if (!found) co_return std::nullopt;
     co_return self->take(only);
+}
+
+weave::task<std::optional<received_transaction>> consumer_state::next_unless(std::shared_ptr<consumer_state> self,
+                                                                             std::optional<partition_number> partition,
+                                                                             std::chrono::milliseconds timeout,
+                                                                             std::shared_ptr<cancellation> cancel) {
+    std::optional<received_transaction> found;
+    std::exception_ptr failure;
+    try {
+        found = co_await next(std::move(self), partition, timeout, cancel);
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    cancel->over();
+    if (failure) std::rethrow_exception(failure);
+    if (!found && cancel->requested()) throw error(errc::cancelled, "next: cancelled while it waited");
+    co_return found;
 }
 
 weave::task<void> consumer_state::checkpoint(std::shared_ptr<consumer_state> self) {

@@ -77,7 +77,13 @@ public:
     // On the executor.
     static weave::task<std::optional<received_transaction>> next(std::shared_ptr<consumer_state> self,
                                                                  std::optional<partition_number> partition,
-                                                                 std::chrono::milliseconds timeout);
+                                                                 std::chrono::milliseconds timeout,
+                                                                 std::shared_ptr<cancellation> cancel);
+    // The same, but throws cancelled when that is asked for before there is anything.
+    static weave::task<std::optional<received_transaction>> next_unless(std::shared_ptr<consumer_state> self,
+                                                                        std::optional<partition_number> partition,
+                                                                        std::chrono::milliseconds timeout,
+                                                                        std::shared_ptr<cancellation> cancel);
     static weave::task<void> checkpoint(std::shared_ptr<consumer_state> self);
     weave::task<void> set_position(tstreams::start to);
     void set_position(partition_number partition, transaction_id after);

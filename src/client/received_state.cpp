@@ -1,5 +1,7 @@
 #include "client/received_state.hpp"
 
+#include <tstreams/detail/access.hpp>
+
 namespace tstreams::detail {
 
 namespace {
@@ -36,33 +38,45 @@ std::optional<bytes_view> item_cursor::next() {
             ++items_;
             return found;
         }
-        if (!load_frame()) break;
+        if (left_.empty() || !source_->client->run(load_frame())) break;
     }
-    if (items_ != source_->stored.items)
-        throw error(errc::corrupt, "transaction " + std::to_string(source_->stored.id.value()) + " of partition " +
-                                       std::to_string(source_->partition) + " has " + std::to_string(items_) +
-                                       " items where " + std::to_string(source_->stored.items) + " were written");
+    check_end();
     return std::nullopt;
 }
 
-bool item_cursor::load_frame() {
-    while (!left_.empty()) {
-        const core::frame_ref frame = std::move(left_.back());
-        left_.pop_back();
-        frame_.clear();
-        frame_ = read(frame);
-        if (frame.level == 0) {
-            reader_ = core::frame_reader(frame_);
-            return true;
-        }
-        std::vector<core::frame_ref> children = core::decode_index(frame_, frame.level);
-        left_.insert(left_.end(), std::make_move_iterator(children.rbegin()), std::make_move_iterator(children.rend()));
+weave::task<std::vector<item>> item_cursor::next_items(std::shared_ptr<item_cursor> self) {
+    std::vector<item> found;
+    for (;;) {
+        while (const std::optional<bytes_view> one = self->reader_.next()) found.emplace_back(*one);
+        self->items_ += found.size();
+        if (!found.empty() || self->left_.empty() || !co_await self->load_frame()) break;
     }
-    return false;
+    if (found.empty()) self->check_end();
+    co_return found;
 }
 
-std::string item_cursor::read(const core::frame_ref& frame) const {
-    return source_->client->run(read_frame(*source_, frame.blob));
+void item_cursor::check_end() const {
+    if (items_ == source_->stored.items) return;
+    throw error(errc::corrupt, "transaction " + std::to_string(source_->stored.id.value()) + " of partition " +
+                                   std::to_string(source_->partition) + " has " + std::to_string(items_) +
+                                   " items where " + std::to_string(source_->stored.items) + " were written");
+}
+
+weave::task<bool> item_cursor::load_frame() {
+    while (!left_.empty()) {
+        core::frame_ref frame = std::move(left_.back());
+        left_.pop_back();
+        frame_.clear();
+        const std::uint8_t level = frame.level;
+        frame_ = co_await read_frame(*source_, std::move(frame.blob));
+        if (level == 0) {
+            reader_ = core::frame_reader(frame_);
+            co_return true;
+        }
+        std::vector<core::frame_ref> children = core::decode_index(frame_, level);
+        left_.insert(left_.end(), std::make_move_iterator(children.rbegin()), std::make_move_iterator(children.rend()));
+    }
+    co_return false;
 }
 
 }  // namespace tstreams::detail
@@ -91,6 +105,12 @@ received_transaction::iterator& received_transaction::iterator::operator++() {
 received_transaction::iterator received_transaction::begin() const {
     if (!state_ || state_->state != transaction_state::checkpointed || state_->skipped) return {};
     return iterator(std::make_shared<detail::item_cursor>(state_));
+}
+
+item_reader::item_reader(const received_transaction& of) {
+    const auto& state = detail::access::state(of);
+    if (!state) throw error(errc::invalid_state, "item_reader: the transaction is empty");
+    state_ = std::make_shared<detail::item_cursor>(state);
 }
 
 transaction_id received_transaction::id() const noexcept {

@@ -29,10 +29,13 @@ public:
 
     // The next item, valid until the next call; empty at the end. Blocks for a frame that is not in memory.
     std::optional<bytes_view> next();
+    // On the executor: all items of the next frame, valid until the next call; empty at the end.
+    static weave::task<std::vector<item>> next_items(std::shared_ptr<item_cursor> self);
+    [[nodiscard]] client_state& client() const noexcept { return *source_->client; }
 
 private:
-    bool load_frame();
-    [[nodiscard]] std::string read(const core::frame_ref& frame) const;
+    weave::task<bool> load_frame();
+    void check_end() const;
 
     std::shared_ptr<const received_state> source_;
     std::vector<core::frame_ref> left_;  // the next one at the back; index frames are opened when they come up

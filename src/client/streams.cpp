@@ -54,6 +54,11 @@ weave::task<stream_info> get_stream(client_state& client, std::string name) {
     co_return *found;
 }
 
+weave::task<bool> stream_exists(client_state& client, std::string name) {
+    const std::optional<stream_info> found = co_await client.service().find_stream(std::move(name));
+    co_return found.has_value();
+}
+
 weave::task<stream_page> list_streams(client_state& client, std::string prefix, std::string after,
                                       std::uint32_t limit) {
     check_limit(limit);

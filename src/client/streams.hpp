@@ -16,6 +16,7 @@ namespace tstreams::detail {
 weave::task<stream_info> create_stream(client_state& client, stream_options options);
 weave::task<stream_info> open_or_create(client_state& client, stream_options options);
 weave::task<stream_info> get_stream(client_state& client, std::string name);  // throws stream_not_found
+weave::task<bool> stream_exists(client_state& client, std::string name);
 weave::task<stream_page> list_streams(client_state& client, std::string prefix, std::string after, std::uint32_t limit);
 
 weave::task<received_transaction> get_transaction(std::shared_ptr<client_state> client, std::string stream,
