@@ -106,6 +106,7 @@ subscriber_state::~subscriber_state() {
             one.join();
         }
     }
+    client().budget().give(buffered_bytes_);
 }
 
 void subscriber_state::start() {
@@ -216,6 +217,11 @@ weave::task<void> subscriber_state::read_loop(std::shared_ptr<subscriber_state> 
     }
 }
 
+// A lane with nothing to do is read on whatever the others hold: nobody else would call for it.
+bool subscriber_state::is_full(const lane& one) const {
+    return one.queue.size() >= lane_max_ || (!one.queue.empty() && buffered_bytes_ >= options_.buffer_bytes);
+}
+
 void subscriber_state::hand_over() {
     const std::lock_guard lock(mutex_);
     for (std::size_t i = 0; i < lanes_.size(); ++i) {
@@ -231,7 +237,7 @@ void subscriber_state::hand_over() {
             to.queue.push_back(std::move(entry));
         }
         if (from.failure) to.failure = std::exchange(from.failure, nullptr);
-        to.full = to.queue.size() >= lane_max_ || buffered_bytes_ >= options_.buffer_bytes;
+        to.full = is_full(to);
     }
     wake_.notify_all();
 }
@@ -311,10 +317,11 @@ void subscriber_state::process(lane& one, std::unique_lock<std::mutex>& lock) {
         stop_after = true;
     }
     if (stop_after) stop_lane(one);
-    const bool room_again = one.full && one.queue.size() <= lane_max_ / 2;
+    const bool room_again = one.full && one.queue.size() <= lane_max_ / 2 && !is_full(one);
     if (room_again) one.full = false;
     wake_.notify_all();
-    if (!room_again && !retried_reading) return;
+    // Once it stops nothing is read on, and its client may be closed already.
+    if (stopping_ || (!room_again && !retried_reading)) return;
     lock.unlock();
     ring();
     lock.lock();

@@ -57,6 +57,7 @@ private:
     static weave::task<void> refresh(std::shared_ptr<subscriber_state> self);
     bool choose_active();
     void hand_over();
+    [[nodiscard]] bool is_full(const lane& one) const;  // under mutex_
     void fail_all(const std::exception_ptr& failure);
     void ring() noexcept;  // from any thread: the reader looks again at what it should read
 

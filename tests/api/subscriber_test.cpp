@@ -368,6 +368,46 @@ TEST_P(subscribing, a_client_that_closes_ends_its_subscribers) {
     subscriber.stop();
 }
 
+TEST_P(subscribing, a_partition_that_fills_the_buffer_does_not_stop_another) {
+    make_stream("s", 2);
+    auto producer = store.make_producer("s");
+    record seen;
+    subscriber_options options;
+    options.buffer_bytes = 8192;
+    auto subscriber =
+        store.make_subscriber("s", options, [&](received_transaction& received, delivery&) { seen.note(received); });
+    const std::string large(12'000, 'x');
+    producer.send(0, std::vector<std::string_view>{large});
+    EXPECT_TRUE(eventually([&] { return seen.size() == 1; }));
+    producer.send(1, std::vector<std::string_view>{"small"});
+    EXPECT_TRUE(eventually([&] { return seen.size() == 2; }, 5s));
+}
+
+TEST_P(subscribing, what_was_read_ahead_is_given_back_at_the_end) {
+    store.close();
+    client_options tight;
+    tight.memory_bytes_max = std::size_t{2} << 20;
+    tight.session_timeout = 1s;
+    store = open(tight);
+    make_stream("s");
+    auto producer = store.make_producer("s");
+    const std::string large(12'000, 'x');
+    for (int i = 0; i < 100; ++i) producer.send(large);
+    for (int i = 0; i < 4; ++i) {
+        std::atomic<bool> called = false;
+        subscriber_options options;
+        options.buffer_bytes = std::size_t{1} << 20;
+        auto subscriber = store.make_subscriber("s", options, [&](received_transaction&, delivery&) {
+            called = true;
+            std::this_thread::sleep_for(5ms);
+        });
+        EXPECT_TRUE(eventually([&] { return called.load(); }));
+    }
+    auto txn = producer.begin();
+    txn.put(std::string(1'000'000, 'y'));
+    txn.checkpoint();
+}
+
 TEST_P(subscribing, options_are_checked) {
     make_stream("s");
     const auto nothing = [](received_transaction&, delivery&) {};
