@@ -334,7 +334,8 @@ void producer_state::send_and_forget(std::string_view item) noexcept {
     const std::size_t charge = item.size() + forgotten_overhead;
     bool charged = false;
     try {
-        if (group() || item.size() > client_->options().item_bytes_max || !client_->budget().try_take(charge)) {
+        if (client_->closing() || group() || item.size() > client_->options().item_bytes_max ||
+            !client_->budget().try_take(charge)) {
             ++losses_;
             return;
         }
@@ -380,6 +381,9 @@ weave::task<void> producer_state::flush_forgotten(std::shared_ptr<producer_state
         } catch (...) {
             self->losses_ += count;
         }
+        // Others have their turn, however much there is to send and however fast the store takes it.
+        weave::yield turn(self->client_->home());
+        co_await turn;
     }
 }
 

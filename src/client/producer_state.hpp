@@ -8,6 +8,7 @@
 
 #include <tstreams/producer.hpp>
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -109,7 +110,7 @@ private:
     std::exception_ptr earlier_failure_;     // of a checkpoint that nobody waited for
     std::weak_ptr<group_state> group_;
     bool in_group_ = false;
-    std::vector<std::string> forgotten_;  // handed over by send_and_forget
+    std::deque<std::string> forgotten_;  // handed over by send_and_forget
     bool flushing_forgotten_ = false;
 
     std::atomic<std::uint64_t> losses_ = 0;
