@@ -53,8 +53,9 @@ public:
     ~client() = default;
 
     // Cancels open transactions, ends subscribers, closes the store. Later calls on anything of this client throw
-    // shutting_down. Idempotent. Throws storage_failed, no_space when what levels below sync had not stored yet
-    // could not be stored; the client is closed all the same.
+    // shutting_down. Idempotent. Waits for callbacks and handlers that run, but for the one that calls it; while one
+    // thread closes, a call from a callback or handler returns at once. Throws storage_failed, no_space when what
+    // levels below sync had not stored yet could not be stored; the client is closed all the same.
     void close();
 
     // Streams. Throws stream_exists, invalid_name, invalid_argument.

@@ -13,6 +13,9 @@ namespace {
 constexpr std::size_t frame_buffers_kept = 8;
 constexpr std::size_t handler_threads_max = 64;
 
+// The client whose subscriber this thread belongs to.
+thread_local const client_state* callbacks_of = nullptr;
+
 std::string name_to_show(const std::string& given) {
     return (given.empty() ? std::string(program_invocation_short_name) : given) + " (pid " + std::to_string(getpid()) +
            ")";
@@ -94,12 +97,23 @@ void client_state::leave() noexcept {
     if (visits_.fetch_sub(1) == 1 && closing()) visits_.notify_all();
 }
 
+void client_state::set_callbacks_of(const client_state* client) noexcept {
+    callbacks_of = client;
+}
+
 void client_state::close() {
     if (runtime_.running_here())
         throw error(errc::would_deadlock, "client::close from code that runs inside the broker");
-    const std::lock_guard lock(close_mutex_);
-    if (closed_) return;
     closing_ = true;
+    std::unique_lock lock(close_mutex_, std::try_to_lock);
+    if (!lock.owns_lock()) {
+        // Who closes waits for the callbacks and handlers that run now: none of them can wait for the end of that.
+        if (handlers_.running_here() || callbacks_of == this) return;
+        lock.lock();
+    }
+    if (closed_) return;
+    // First of all: a callback that is waited for may wait itself.
+    if (store_) runtime_.run(end_waits());
     std::vector<std::weak_ptr<stoppable>> stoppables;
     {
         const std::lock_guard shared(shared_mutex_);
@@ -109,7 +123,6 @@ void client_state::close() {
         if (const auto alive = one.lock()) alive->stop();
     std::exception_ptr failure;
     if (store_) {
-        runtime_.run(end_waits());
         for (std::size_t left = visits_.load(); left != 0; left = visits_.load()) visits_.wait(left);
         try {
             runtime_.run(close_all());

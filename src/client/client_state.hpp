@@ -42,7 +42,8 @@ public:
     client_state(const client_state&) = delete;
     client_state& operator=(const client_state&) = delete;
 
-    // Throws when the store could not be closed cleanly; it is closed all the same.
+    // Throws when the store could not be closed cleanly; it is closed all the same. In a callback or handler it returns
+    // at once when another thread is closing.
     void close();
 
     [[nodiscard]] const std::string& uri() const noexcept { return uri_; }
@@ -111,6 +112,8 @@ public:
     void give_frame_buffer(std::string buffer) noexcept;
 
     void add_stoppable(std::weak_ptr<stoppable> one);
+    // A thread of a subscriber says whose it is: close() waits for it, so it must not wait for another close().
+    static void set_callbacks_of(const client_state* client) noexcept;
 
     // Counts one use of the store; throws shutting_down once the client closes.
     class visit {

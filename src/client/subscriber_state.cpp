@@ -253,6 +253,7 @@ void subscriber_state::fail_all(const std::exception_ptr& failure) {
 
 void subscriber_state::work(std::shared_ptr<subscriber_state> self) noexcept {
     subscriber_here = self.get();
+    client_state::set_callbacks_of(&self->client());
     std::unique_lock lock(self->mutex_);
     while (!self->stopping_) {
         if (lane* const one = self->next_lane()) {
@@ -267,6 +268,7 @@ void subscriber_state::work(std::shared_ptr<subscriber_state> self) noexcept {
     }
     lock.unlock();
     subscriber_here = nullptr;
+    client_state::set_callbacks_of(nullptr);
 }
 
 subscriber_state::lane* subscriber_state::next_lane() {
