@@ -107,7 +107,7 @@ void async_start::open_or_create(const client_ptr& on, stream_options options, h
 }
 
 void async_start::find_stream(const client_ptr& on, std::string name, heard_by<std::optional<stream_info>> heard) {
-    need(on).start(on->service().find_stream(std::move(name)), std::move(heard));
+    need(on).start(detail::find_stream(*on, std::move(name)), std::move(heard));
 }
 
 void async_start::stream(const client_ptr& on, std::string name, heard_by<stream_info> heard) {
@@ -125,11 +125,11 @@ void async_start::list_streams(const client_ptr& on, std::string prefix, std::st
 
 void async_start::update_stream(const client_ptr& on, std::string name, stream_changes changes,
                                 heard_by<stream_info> heard) {
-    need(on).start(on->service().update_stream(std::move(name), std::move(changes)), std::move(heard));
+    need(on).start(detail::update_stream(*on, std::move(name), std::move(changes)), std::move(heard));
 }
 
 void async_start::delete_stream(const client_ptr& on, std::string name, heard_by<void> heard) {
-    need(on).start(on->service().delete_stream(std::move(name)), std::move(heard));
+    need(on).start(detail::delete_stream(*on, std::move(name)), std::move(heard));
 }
 
 void async_start::make_producer(const client_ptr& on, std::string stream, producer_options options,
@@ -187,7 +187,7 @@ void async_start::accept_clock(const client_ptr& on, heard_by<retention_info> he
 }
 
 void async_start::commit_state(const client_ptr& on, request_id request, heard_by<tstreams::transaction_state> heard) {
-    need(on).start(on->service().find_commit(request), std::move(heard));
+    need(on).start(detail::commit_state(*on, request), std::move(heard));
 }
 
 void async_start::abort(const client_ptr& on, std::string stream, partition_number partition, transaction_id id,

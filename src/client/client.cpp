@@ -42,7 +42,7 @@ stream_info client::open_or_create(const stream_options& options) {
 
 std::optional<stream_info> client::find_stream(std::string_view name) const {
     const auto& state = use(*this, "client");
-    return state->run(state->service().find_stream(std::string(name)));
+    return state->run(detail::find_stream(*state, std::string(name)));
 }
 
 stream_info client::stream(std::string_view name) const {
@@ -57,12 +57,12 @@ stream_page client::list_streams(std::string_view prefix, std::string_view after
 
 stream_info client::update_stream(std::string_view name, const stream_changes& changes) {
     const auto& state = use(*this, "client");
-    return state->run(state->service().update_stream(std::string(name), changes));
+    return state->run(detail::update_stream(*state, std::string(name), changes));
 }
 
 void client::delete_stream(std::string_view name) {
     const auto& state = use(*this, "client");
-    state->run(state->service().delete_stream(std::string(name)));
+    state->run(detail::delete_stream(*state, std::string(name)));
 }
 
 // -- agents -------------------------------------------------------------------------------------------------
@@ -124,7 +124,7 @@ transaction_state client::state(std::string_view stream, partition_number partit
 
 transaction_state client::commit_state(request_id request) const {
     const auto& state = use(*this, "client");
-    return state->run(state->service().find_commit(request));
+    return state->run(detail::commit_state(*state, request));
 }
 
 // -- administration -----------------------------------------------------------------------------------------

@@ -48,6 +48,10 @@ weave::task<stream_info> open_or_create(client_state& client, stream_options opt
     }
 }
 
+weave::task<std::optional<stream_info>> find_stream(client_state& client, std::string name) {
+    co_return co_await client.service().find_stream(std::move(name));
+}
+
 weave::task<stream_info> get_stream(client_state& client, std::string name) {
     const std::optional<stream_info> found = co_await client.service().find_stream(name);
     if (!found) throw stream_not_found(name);
@@ -63,6 +67,18 @@ weave::task<stream_page> list_streams(client_state& client, std::string prefix, 
                                       std::uint32_t limit) {
     check_limit(limit);
     co_return co_await client.service().list_streams(std::move(prefix), std::move(after), limit);
+}
+
+weave::task<stream_info> update_stream(client_state& client, std::string name, stream_changes changes) {
+    co_return co_await client.service().update_stream(std::move(name), std::move(changes));
+}
+
+weave::task<void> delete_stream(client_state& client, std::string name) {
+    co_await client.service().delete_stream(std::move(name));
+}
+
+weave::task<tstreams::transaction_state> commit_state(client_state& client, request_id request) {
+    co_return co_await client.service().find_commit(request);
 }
 
 weave::task<received_transaction> get_transaction(std::shared_ptr<client_state> client, std::string stream,

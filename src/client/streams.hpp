@@ -1,4 +1,5 @@
-// What a client asks about streams and single transactions by name, as coroutines on the executor.
+// What a client asks about streams and single transactions by name, as coroutines on the executor. They look for the
+// store when they run, and not when they are made: the client may have closed by then.
 #pragma once
 
 #include "client/client_state.hpp"
@@ -15,9 +16,13 @@ namespace tstreams::detail {
 
 weave::task<stream_info> create_stream(client_state& client, stream_options options);
 weave::task<stream_info> open_or_create(client_state& client, stream_options options);
+weave::task<std::optional<stream_info>> find_stream(client_state& client, std::string name);
 weave::task<stream_info> get_stream(client_state& client, std::string name);  // throws stream_not_found
 weave::task<bool> stream_exists(client_state& client, std::string name);
 weave::task<stream_page> list_streams(client_state& client, std::string prefix, std::string after, std::uint32_t limit);
+weave::task<stream_info> update_stream(client_state& client, std::string name, stream_changes changes);
+weave::task<void> delete_stream(client_state& client, std::string name);
+weave::task<tstreams::transaction_state> commit_state(client_state& client, request_id request);
 
 weave::task<received_transaction> get_transaction(std::shared_ptr<client_state> client, std::string stream,
                                                   partition_number partition, transaction_id id);
