@@ -235,7 +235,7 @@ void async_start::send(const producer_ptr& on, std::optional<partition_number> p
 }
 
 void async_start::checkpoint(const producer_ptr& on, std::optional<partition_number> partition, heard_by<void> heard) {
-    start(need(on).client(), std::move(heard), [&] { return producer_state::checkpoint(on, checked(*on, partition)); });
+    start(need(on).client(), std::move(heard), [&] { return on->begin_checkpoint(checked(*on, partition)); });
 }
 
 void async_start::cancel(const producer_ptr& on, std::optional<partition_number> partition, heard_by<void> heard) {
@@ -249,7 +249,7 @@ void async_start::put(const transaction_ptr& on, std::string item, heard_by<void
 }
 
 void async_start::checkpoint(const transaction_ptr& on, std::optional<std::string> source, heard_by<void> heard) {
-    start(need(on).client(), std::move(heard), [&] { return transaction_state::checkpoint(on, std::move(source)); });
+    start(need(on).client(), std::move(heard), [&] { return on->begin_checkpoint(std::move(source)); });
 }
 
 void async_start::cancel(const transaction_ptr& on, heard_by<void> heard) {

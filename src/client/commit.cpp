@@ -19,6 +19,7 @@ participants lock_all(const commit_plan& plan) {
 void tell(const std::shared_ptr<commit_plan>& plan, const participants& transactions, commit_end end,
           const std::exception_ptr& failure) {
     plan->running = false;
+    if (end != commit_end::unknown) plan->abandoned.clear();  // `transactions` holds them as long as this runs
     const bool alone = transactions.size() == 1 && plan->request.offsets.empty() && !plan->in_group;
     for (const auto& one : transactions) {
         switch (end) {
@@ -48,12 +49,9 @@ weave::task<void> prepare(std::shared_ptr<commit_plan> plan, const participants*
     plan->prepared = true;
 }
 
-}  // namespace
-
-weave::task<void> commit(std::shared_ptr<commit_plan> plan) {
+weave::task<void> commit_with(std::shared_ptr<commit_plan> plan, participants transactions) {
     if (plan->running) throw error(errc::invalid_state, "this checkpoint is under way already: wait for its end");
     plan->running = true;
-    const participants transactions = lock_all(*plan);
     commit_end end = commit_end::not_applied;
     std::exception_ptr failure;
     try {
@@ -71,6 +69,13 @@ weave::task<void> commit(std::shared_ptr<commit_plan> plan) {
     }
     tell(plan, transactions, end, failure);
     if (failure) std::rethrow_exception(failure);
+}
+
+}  // namespace
+
+weave::task<void> commit(std::shared_ptr<commit_plan> plan) {
+    participants transactions = lock_all(*plan);
+    return commit_with(std::move(plan), std::move(transactions));
 }
 
 }  // namespace tstreams::detail

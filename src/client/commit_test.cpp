@@ -7,8 +7,11 @@
 #include <tstreams/tstreams.hpp>
 
 #include <atomic>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace tstreams::detail {
@@ -22,6 +25,7 @@ struct plan_of_losses {
     std::atomic<loss> next = loss::none;  // what becomes of the next commit
     std::atomic<errc> refuse{};           // the next commit is refused with this
     std::atomic<int> commits = 0;
+    std::function<void()> meanwhile;  // called once, on the executor, while the next commit is under way
 };
 plan_of_losses losses;  // NOLINT: the opener of a store is a plain function
 
@@ -31,6 +35,7 @@ public:
 
     weave::task<core::commit_reply> commit(core::commit_request request) override {
         ++losses.commits;
+        if (const auto meanwhile = std::exchange(losses.meanwhile, nullptr)) meanwhile();
         const errc refuse = losses.refuse.exchange(errc{});
         if (refuse != errc{}) throw error(refuse, "refused on purpose");
         const loss fate = losses.next.exchange(loss::none);
@@ -318,6 +323,67 @@ TEST_P(unknown_outcomes, what_is_surely_not_applied_can_be_tried_again) {
     txn.put("more");
     txn.checkpoint();
     EXPECT_EQ(all_items(), (std::vector<std::string>{"kept", "more"}));
+}
+
+// Handles that go away while a checkpoint is under way, which then does not happen: nothing of a group is committed
+// without them, and nobody waits behind them.
+TEST_P(unknown_outcomes, a_member_whose_handle_went_away_is_not_left_out) {
+    store.make_producer("s").send(0, std::vector<std::string_view>{"input"});
+    consumer_options options;
+    options.name = "job";
+    options.partitions = {0};
+    auto input = store.make_consumer("s", options);
+    auto out = store.make_producer("s");
+    auto group = store.make_checkpoint_group();
+    group.add(input);
+    group.add(out);
+    std::ignore = input.next(0ms);
+    std::optional<transaction> txn = out.begin(1);
+    txn->put("output");
+    losses.meanwhile = [&] { txn.reset(); };
+    losses.refuse = errc::no_space;
+    expect_code(errc::no_space, [&] { group.checkpoint(); });
+    expect_code(errc::transaction_lost, [&] { group.checkpoint(); });
+    group.cancel();
+    EXPECT_EQ(store.offsets("s", "job").at(0).position, transaction_id());
+    store.make_producer("s").send(1, std::vector<std::string_view>{"behind"});
+    EXPECT_EQ(all_items(), (std::vector<std::string>{"input", "behind"}));
+}
+
+TEST_P(unknown_outcomes, a_member_in_doubt_whose_handle_went_away_is_not_left_out) {
+    auto out = store.make_producer("s");
+    auto group = store.make_checkpoint_group();
+    group.add(out);
+    std::optional<transaction> txn = out.begin(1);
+    auto kept = out.begin(0);
+    txn->put("output");
+    kept.put("other");
+    lose([&] { group.checkpoint(); });
+    txn.reset();
+    if (GetParam() == loss::not_applied) {
+        losses.refuse = errc::no_space;
+        expect_code(errc::no_space, [&] { group.checkpoint(); });
+        expect_code(errc::transaction_lost, [&] { group.checkpoint(); });
+        group.cancel();
+        EXPECT_TRUE(all_items().empty());
+    } else {
+        group.checkpoint();
+        EXPECT_EQ(all_items().size(), 2U);
+    }
+    store.make_producer("s").send(1, std::vector<std::string_view>{"behind"});
+    EXPECT_EQ(all_items().back(), "behind");
+}
+
+TEST_P(unknown_outcomes, what_was_dropped_and_is_not_checkpointed_holds_nobody_back) {
+    auto producer = store.make_producer("s");
+    std::optional<transaction> txn = producer.begin(0);
+    txn->put("dropped");
+    losses.meanwhile = [&] { txn.reset(); };
+    losses.refuse = errc::no_space;
+    expect_code(errc::no_space, [&] { txn->checkpoint(); });
+    producer.send(0, std::vector<std::string_view>{"behind"});
+    EXPECT_EQ(all_items(), std::vector<std::string>{"behind"});
+    EXPECT_TRUE(producer.open_transactions().empty());
 }
 
 TEST_P(unknown_outcomes, a_send_says_that_it_does_not_know) {

@@ -15,6 +15,10 @@ constexpr std::size_t forgotten_batch_items = 1'000;
 constexpr std::size_t forgotten_batch_bytes = std::size_t{1} << 20;
 constexpr std::size_t forgotten_overhead = 64;  // what a queued item costs beside its bytes
 
+weave::task<void> nothing() {
+    co_return;
+}
+
 }  // namespace
 
 // -- making -------------------------------------------------------------------------------------------------
@@ -213,6 +217,13 @@ weave::task<void> producer_state::checkpoint(std::shared_ptr<producer_state> sel
     self->throw_earlier_failure();
     std::shared_ptr<commit_plan> plan = self->plan_checkpoint(partition);
     if (!plan->empty()) co_await commit(std::move(plan));
+}
+
+weave::task<void> producer_state::begin_checkpoint(std::optional<partition_number> partition) {
+    client_->check_open();
+    throw_earlier_failure();
+    std::shared_ptr<commit_plan> plan = plan_checkpoint(partition);
+    return plan->empty() ? nothing() : commit(std::move(plan));
 }
 
 weave::task<void> producer_state::cancel(std::shared_ptr<producer_state> self,

@@ -50,6 +50,8 @@ public:
                                                   std::vector<std::string> items);
     static weave::task<void> checkpoint(std::shared_ptr<producer_state> self,
                                         std::optional<partition_number> partition);
+    // From any thread: the decisions have begun on return, so handles may go away before the task has started.
+    [[nodiscard]] weave::task<void> begin_checkpoint(std::optional<partition_number> partition);
     static weave::task<void> cancel(std::shared_ptr<producer_state> self, std::optional<partition_number> partition);
 
     void send_and_forget(std::string_view item) noexcept;

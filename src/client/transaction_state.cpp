@@ -45,12 +45,6 @@ std::exception_ptr refused_cancel() {
         error(errc::invalid_state, "the transaction could not be cancelled together with others: cancel it alone"));
 }
 
-weave::task<void> cancel_abandoned(client_state& client, core::transaction_ref ref) {
-    client.transaction_over();
-    std::vector<core::transaction_ref> refs(1, ref);
-    co_await client.service().cancel(client.session(), std::move(refs));
-}
-
 std::size_t buffer_bytes_for(std::size_t needed) {
     for (const std::size_t step : buffer_steps)
         if (needed <= step) return step;
@@ -240,8 +234,13 @@ bool transaction_state::begin_decision() {
 }
 
 void transaction_state::withdraw_decision() noexcept {
-    const std::lock_guard lock(mutex_);
-    if (phase_ == phase::deciding) phase_ = phase::open;
+    {
+        const std::lock_guard lock(mutex_);
+        if (phase_ != phase::deciding) return;
+        phase_ = phase::open;
+        if (!abandoned_) return;
+    }
+    abandon();
 }
 
 weave::task<core::decision> transaction_state::prepare_decision() {
@@ -288,28 +287,36 @@ void transaction_state::decided() noexcept {
 }
 
 void transaction_state::not_decided(const std::exception_ptr& why) noexcept {
-    const std::lock_guard lock(mutex_);
-    in_doubt_.reset();
-    phase_ = phase::open;
-    if (flush_failure_) {
-        phase_ = phase::failed;
-        failure_ = flush_failure_;
-    } else if (why && is_final(why)) {
-        phase_ = phase::failed;
-        failure_ = why;
+    {
+        const std::lock_guard lock(mutex_);
+        in_doubt_.reset();
+        phase_ = phase::open;
+        if (flush_failure_) {
+            phase_ = phase::failed;
+            failure_ = flush_failure_;
+        } else if (why && is_final(why)) {
+            phase_ = phase::failed;
+            failure_ = why;
+        }
+        if (!abandoned_) return;
     }
+    abandon();
 }
 
 void transaction_state::in_doubt(const std::shared_ptr<commit_plan>& plan) noexcept {
-    const std::lock_guard lock(mutex_);
-    phase_ = phase::unknown;
-    in_doubt_ = plan;
+    {
+        const std::lock_guard lock(mutex_);
+        phase_ = phase::unknown;
+        in_doubt_ = plan;
+        if (!abandoned_) return;
+    }
+    abandon();
 }
 
 std::shared_ptr<commit_plan> transaction_state::plan_checkpoint(std::optional<std::string> source_position) {
     {
         const std::lock_guard lock(mutex_);
-        if (phase_ == phase::unknown && !in_doubt_->in_group) return in_doubt_;
+        if (phase_ == phase::unknown && in_doubt_ && !in_doubt_->in_group) return in_doubt_;
     }
     producer_->check_free("transaction::checkpoint");
     auto plan = std::make_shared<commit_plan>(producer_->client_owner());
@@ -328,6 +335,11 @@ weave::task<void> transaction_state::checkpoint(std::shared_ptr<transaction_stat
     co_await commit(std::move(plan));
 }
 
+weave::task<void> transaction_state::begin_checkpoint(std::optional<std::string> source_position) {
+    client_->check_open();
+    return commit(plan_checkpoint(std::move(source_position)));
+}
+
 // -- cancelling ---------------------------------------------------------------------------------------------
 
 bool transaction_state::begin_cancel() {
@@ -336,7 +348,7 @@ bool transaction_state::begin_cancel() {
     if (phase_ == phase::checkpointed)
         throw error(errc::transaction_closed, name() + " is checkpointed already", outcome::applied);
     if (phase_ == phase::deciding ||
-        (phase_ == phase::unknown && (in_doubt_->in_group || in_doubt_->transactions.size() > 1)))
+        (phase_ == phase::unknown && (!in_doubt_ || in_doubt_->in_group || in_doubt_->transactions.size() > 1)))
         throw error(errc::invalid_state, name() + " is being decided: wait for that checkpoint or call it again");
     phase_ = phase::deciding;
     return true;
@@ -399,30 +411,61 @@ weave::task<void> transaction_state::cancel_all(std::vector<std::shared_ptr<tran
     if (failure) std::rethrow_exception(failure);
 }
 
+// While a checkpoint is under way, or of unknown outcome together with others, the end of that decides: what turns out
+// not to be checkpointed is abandoned then. Until then somebody has to remember it.
 void transaction_state::abandon() noexcept {
+    std::shared_ptr<commit_plan> settled_by;
+    bool decides_later = false;
     {
         const std::lock_guard lock(mutex_);
-        const bool poisons = phase_ == phase::open || phase_ == phase::failed;
-        const bool alone_in_doubt =
-            phase_ == phase::unknown && !in_doubt_->in_group && in_doubt_->transactions.size() == 1;
-        if (!poisons && !alone_in_doubt) return;
-        phase_ = phase::cancelled;
-        in_doubt_.reset();
-        if (poisons) producer_->transaction_lost();
+        if (phase_ == phase::checkpointed || phase_ == phase::cancelled) return;
+        abandoned_ = true;
+        const bool unsure = phase_ == phase::unknown;
+        const bool alone = unsure && in_doubt_ && !in_doubt_->in_group && in_doubt_->transactions.size() == 1;
+        decides_later = phase_ == phase::deciding || (unsure && !alone);
+        settled_by = std::exchange(in_doubt_, nullptr);
+        if (!decides_later) {
+            if (!unsure) producer_->transaction_lost();
+            phase_ = phase::cancelled;
+        }
     }
-    producer_->forget(ref());
-    drop_buffers();
+    if (!decides_later) {
+        producer_->forget(ref());
+        drop_buffers();
+    } else if (!settled_by) {
+        return;
+    }
     try {
-        client_->launch(cancel_abandoned(*client_, ref()), [](weave::outcome_of<void>) {});
+        weave::task<void> work =
+            decides_later ? stay_with(shared_from_this(), std::move(settled_by)) : cancel_abandoned(shared_from_this());
+        client_->launch(std::move(work), [](weave::outcome_of<void>) {});
     } catch (...) {
         // The client is closing, which cancels everything that is open.
     }
 }
 
+weave::task<void> transaction_state::stay_with(std::shared_ptr<transaction_state> self,
+                                               std::shared_ptr<commit_plan> plan) {
+    const std::lock_guard lock(self->mutex_);
+    const bool known = std::find(plan->abandoned.begin(), plan->abandoned.end(), self) != plan->abandoned.end();
+    if (self->phase_ == phase::unknown && !known) plan->abandoned.push_back(self);
+    co_return;
+}
+
+weave::task<void> transaction_state::cancel_abandoned(std::shared_ptr<transaction_state> self) {
+    self->leave_count();
+    std::vector<core::transaction_ref> refs(1, self->ref());
+    co_await self->client_->service().cancel(self->client_->session(), std::move(refs));
+}
+
 void transaction_state::over() noexcept {
     drop_buffers();
     producer_->forget(ref());
-    client_->transaction_over();
+    leave_count();
+}
+
+void transaction_state::leave_count() noexcept {
+    if (!std::exchange(counted_over_, true)) client_->transaction_over();
 }
 
 void transaction_state::drop_buffers() noexcept {

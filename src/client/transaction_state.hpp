@@ -33,6 +33,8 @@ public:
     static weave::task<void> put(std::shared_ptr<transaction_state> self, std::string item);
     static weave::task<void> checkpoint(std::shared_ptr<transaction_state> self,
                                         std::optional<std::string> source_position);
+    // From any thread: the decision has begun on return, so the handle may go away before the task has started.
+    [[nodiscard]] weave::task<void> begin_checkpoint(std::optional<std::string> source_position);
     static weave::task<void> cancel(std::shared_ptr<transaction_state> self);
     // All of them in one step; where that is refused, one by one as far as it goes.
     static weave::task<void> cancel_all(std::vector<std::shared_ptr<transaction_state>> all);
@@ -74,6 +76,9 @@ private:
     void end_cancel(const std::exception_ptr& failure) noexcept;
     void drop_buffers() noexcept;
     void over() noexcept;  // nobody counts it as open any more
+    void leave_count() noexcept;
+    static weave::task<void> stay_with(std::shared_ptr<transaction_state> self, std::shared_ptr<commit_plan> plan);
+    static weave::task<void> cancel_abandoned(std::shared_ptr<transaction_state> self);
 
     const std::shared_ptr<producer_state> producer_;
     client_state* const client_;  // kept by the producer
@@ -82,6 +87,7 @@ private:
     mutable std::mutex mutex_;
     // Guarded by mutex_.
     phase phase_ = phase::open;
+    bool abandoned_ = false;                 // no handle is left
     std::exception_ptr failure_;             // with phase failed
     std::shared_ptr<commit_plan> in_doubt_;  // with phase unknown
     std::size_t charged_ = 0;                // bytes of the budget held for frame_ and flushing_
@@ -92,6 +98,7 @@ private:
     std::string frame_;     // packed items that are not written yet
     std::string flushing_;  // a frame on its way
     // On the executor only.
+    bool counted_over_ = false;
     std::uint32_t frames_ = 0;
     std::exception_ptr flush_failure_;
 };

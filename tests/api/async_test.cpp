@@ -216,6 +216,21 @@ TEST_P(asynchronous, deferred_and_lvalue_tokens) {
     EXPECT_TRUE(eventually([&] { return producer.open_transactions().empty(); }));
 }
 
+TEST_P(asynchronous, a_handle_may_go_away_as_soon_as_its_checkpoint_is_asked_for) {
+    make_stream("s");
+    auto producer = store.make_producer("s");
+    std::vector<std::future<void>> ends;
+    for (int i = 0; i < 50; ++i) {
+        auto txn = producer.begin();
+        txn.put(std::to_string(i));
+        ends.push_back(i % 2 == 0 ? async_checkpoint(txn, asio::use_future)
+                                  : async_checkpoint(producer, asio::use_future));
+    }
+    for (auto& one : ends) one.get();
+    auto reader = make_consumer("s");
+    EXPECT_EQ(drain(reader).size(), 50U);
+}
+
 TEST_P(asynchronous, a_client_may_close_from_a_handler) {
     make_stream("s");
     auto producer = store.make_producer("s");
