@@ -15,8 +15,20 @@ namespace {
 constexpr std::string_view format_magic = "tstreams-local-store\nversion ";
 constexpr unsigned format_version = 1;
 
-void check_format(const std::string& text, const store_paths& paths) {
+// Whether a store was here: the mark is written behind FORMAT, and by nobody else.
+bool has_mark(const disk& files, const store_paths& paths) {
+    return files.exists(paths.mark()) && files.exists(paths.log());
+}
+
+[[noreturn]] void throw_format_lost(const store_paths& paths, const std::string& how) {
+    throw error(errc::corrupt, paths.format() + " is " + how +
+                                   ", but the rest of a store is there; nothing was changed; restore the store from " +
+                                   "a copy");
+}
+
+void check_format(const disk& files, const std::string& text, const store_paths& paths) {
     const auto refuse = [&] {
+        if (has_mark(files, paths)) throw_format_lost(paths, "damaged");
         throw error(errc::not_a_store, paths.format() + " is not the file of a store: choose another directory");
     };
     if (!text.starts_with(format_magic)) refuse();
@@ -43,13 +55,14 @@ bool is_store(const disk& files, const store_paths& paths) {
     if (!std::filesystem::is_directory(paths.root))
         throw error(errc::not_a_store, paths.root + " is not a directory: choose another place");
     if (files.exists(paths.format())) {
-        check_format(files.read_whole(paths.format(), 200), paths);
+        check_format(files, files.read_whole(paths.format(), 200), paths);
         return true;
     }
+    if (has_mark(files, paths)) throw_format_lost(paths, "missing");
     for (const std::string& name : files.list(paths.root)) {
         if (!is_leftover(files, paths, name))
-            throw error(errc::not_a_store,
-                        paths.root + " holds something else, for example " + name + ": choose an empty directory");
+            throw error(errc::not_a_store, paths.root + " is not a store, it holds something else, for example " +
+                                               name + ": check the path, or choose an empty directory");
     }
     return false;
 }

@@ -11,8 +11,8 @@
 
 namespace tstreams::local {
 
-// Throws not_a_store or format_newer; false where there is no store but one can be made, because the
-// directory is missing, empty, or holds what an interrupted making has left.
+// Throws not_a_store, format_newer, or corrupt where all but FORMAT is there; false where there is no store but one can
+// be made, because the directory is missing, empty, or holds what an interrupted making has left.
 [[nodiscard]] bool is_store(const disk& files, const store_paths& paths);
 // Makes the directory and its parents.
 void make_root(const disk& files, const store_paths& paths);

@@ -347,15 +347,35 @@ TEST(local_engine, formats_are_checked) {
     const failure newer = failure_of([&] { running_engine target(place); });
     EXPECT_EQ(newer.code, errc::format_newer);
     EXPECT_NE(newer.text.find(place), std::string::npos);
-    write_file(place + "/FORMAT", "something else\n");
-    EXPECT_EQ(failure_of([&] { running_engine target(place); }).code, errc::not_a_store);
+    write_file(directory.path() + "/FORMAT", "something else\n");
+    EXPECT_EQ(failure_of([&] { running_engine target(directory.path()); }).code, errc::not_a_store);
     write_file(place + "/FORMAT", "tstreams-local-store\nversion 1\n");
     running_engine(place).close();
 }
 
+TEST(local_engine, a_store_whose_format_file_is_lost_is_damaged_and_not_something_else) {
+    const local::temporary_directory directory;
+    const std::string place = directory.path() + "/store";
+    running_engine first(place);
+    first.put("key", "value");
+    first.close();
+    for (const std::string& text : {std::string(), std::string("something else\n"), std::string("missing")}) {
+        write_file(place + "/FORMAT", text);
+        if (text == "missing") std::filesystem::remove(place + "/FORMAT");
+        const failure told = failure_of([&] { running_engine target(place); });
+        EXPECT_EQ(told.code, errc::corrupt) << text;
+        EXPECT_NE(told.text.find(place + "/FORMAT"), std::string::npos) << told.text;
+        EXPECT_EQ(failure_of([&] { (void)local::verify(place); }).code, errc::corrupt) << text;
+    }
+    write_file(place + "/FORMAT", "tstreams-local-store\nversion 1\n");
+    running_engine again(place);
+    EXPECT_EQ(again.get("key"), "value");
+    again.close();
+}
+
 TEST(local_engine, an_interrupted_making_is_done_again) {
     const local::temporary_directory directory;
-    write_file(directory.path() + "/LOCK", "pid 1 gone\n");
+    write_file(directory.path() + "/LOCK", "gone (pid 1)\n");
     std::filesystem::create_directory(directory.path() + "/log");
     write_file(directory.path() + "/FORMAT.new", "tstr");
     running_engine target(directory.path());

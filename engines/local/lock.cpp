@@ -33,11 +33,10 @@ store_lock::store_lock(const store_paths& paths, bool note)
         ::close(descriptor_);
         if (number != EWOULDBLOCK) throw disk_error("lock", paths.lock(), number);
         throw error(errc::locked, "the store in " + paths.root + " is open in " + who +
-                                      ": close it there, or reach it through that process");
+                                      ", and one process at a time can have it open: end that one first");
     }
     if (!note) return;
-    const std::string self =
-        "pid " + std::to_string(::getpid()) + " " + std::string(program_invocation_short_name) + "\n";
+    const std::string self = std::string(program_invocation_short_name) + " (pid " + std::to_string(::getpid()) + ")\n";
     if (::ftruncate(descriptor_, 0) != 0 ||
         ::pwrite(descriptor_, self.data(), self.size(), 0) != static_cast<ssize_t>(self.size())) {
         const int number = errno;
