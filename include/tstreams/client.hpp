@@ -42,7 +42,8 @@ struct client_options {
 // Blocking calls made by code that runs inside the broker throw would_deadlock.
 class client {
 public:
-    // "file:PATH" (a directory; made when missing) or "memory:" (a store of its own, gone with the client).
+    // "file:PATH" (a directory; made when missing, file:///PATH is the same) or "memory:" (a store of its own, gone
+    // with the client).
     // Throws locked (names the process), not_a_store, format_newer, corrupt, read_only, no_space, unsupported
     // (an unknown scheme), invalid_argument, store_not_found.
     [[nodiscard]] static client open(std::string_view uri, client_options options = {});

@@ -43,17 +43,19 @@ private:
     tstreams::outcome outcome_;
 };
 
-// position_expired also says where reading can go on: the id to give to `after` so that the next read begins
-// with the oldest live transaction.
+// position_expired also says where reading can go on: the partition that has lost transactions, and the position in it
+// behind which the oldest live one is. Other partitions may have lost nothing: set the position of this one.
 class position_expired_error : public error {
 public:
-    position_expired_error(const std::string& context, std::uint64_t oldest_live_position)
-        : error(errc::position_expired, context), oldest_live_position_(oldest_live_position) {}
+    position_expired_error(const std::string& context, std::uint32_t partition, std::uint64_t oldest_live_position)
+        : error(errc::position_expired, context), oldest_live_position_(oldest_live_position), partition_(partition) {}
 
+    [[nodiscard]] std::uint32_t partition() const noexcept { return partition_; }
     [[nodiscard]] std::uint64_t oldest_live_position() const noexcept { return oldest_live_position_; }
 
 private:
     std::uint64_t oldest_live_position_;
+    std::uint32_t partition_;
 };
 
 }  // namespace tstreams

@@ -6,7 +6,7 @@
 namespace tstreams::detail {
 
 error stream_not_found(std::string_view name) {
-    return {errc::stream_not_found, "stream '" + std::string(name) + "': no such stream; create it first"};
+    return {errc::stream_not_found, "stream '" + std::string(name) + "': no such stream"};
 }
 
 void check_name(std::string_view what, std::string_view name) {

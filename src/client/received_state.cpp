@@ -21,7 +21,7 @@ weave::task<std::string> read_frame(const received_state& source, ports::blob_re
         throw position_expired_error("transaction " + std::to_string(source.stored.id.value()) + " of partition " +
                                          std::to_string(source.partition) +
                                          " was removed by retention while its items were read",
-                                     source.stored.id.value());
+                                     source.partition, source.stored.id.value());
     std::rethrow_exception(failure);
 }
 

@@ -105,15 +105,20 @@ private:
 }  // namespace
 
 store_place parse_uri(std::string_view uri) {
+    const auto refuse = [&](const std::string& what_to_do) {
+        throw error(errc::invalid_argument, "store '" + std::string(uri) + "': " + what_to_do);
+    };
     const std::size_t colon = uri.find(':');
-    if (colon == std::string_view::npos)
-        throw error(errc::invalid_argument,
-                    "store '" + std::string(uri) + "': write file:PATH for a directory, or memory:");
+    if (uri.empty()) refuse("write file:PATH for a directory, or memory:");
+    if (colon == std::string_view::npos) refuse("write file:" + std::string(uri) + " for a directory, or memory:");
     store_place place{std::string(uri.substr(0, colon)), std::string(uri.substr(colon + 1))};
-    if (place.scheme == "file" && place.rest.empty())
-        throw error(errc::invalid_argument, "store '" + std::string(uri) + "': write file:PATH, with a path");
-    if (place.scheme == "memory" && !place.rest.empty())
-        throw error(errc::invalid_argument, "store '" + std::string(uri) + "': memory: takes no path");
+    if (place.scheme == "file") {
+        if (place.rest.empty()) refuse("write file:PATH, with a path");
+        // What stands between two slashes and a third one is a host; as a path it would be a directory of that name.
+        if (place.rest.starts_with("//") && !place.rest.starts_with("///"))
+            refuse("it names a host; write file:/PATH or file:///PATH");
+    }
+    if (place.scheme == "memory" && !place.rest.empty()) refuse("memory: takes no path");
     return place;
 }
 

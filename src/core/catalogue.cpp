@@ -57,7 +57,8 @@ stream_info to_info(const stream_options& options, wall_time now) {
     // A transaction that is open longer than half of the ttl would be old when it is born.
     const auto longest = std::max(std::chrono::seconds(1), options.ttl / 2);
     if (options.max_open < std::chrono::seconds(0) || options.max_open > longest)
-        throw error(errc::invalid_argument, quoted(info.name) + ": max_open must be at most half of the ttl");
+        throw error(errc::invalid_argument,
+                    quoted(info.name) + ": max_open must be at most half of the ttl, and not negative");
     info.max_open = options.max_open.count() == 0 ? std::min(max_open_default, longest) : options.max_open;
     info.created_at = now;
     return info;

@@ -239,7 +239,9 @@ weave::task<void> consumers::remove(stream_id stream, std::string consumer, bool
         any = any || part->consumers.contains(consumer);
         check_not_live(*part, consumer, take_over);
     }
-    if (!any) throw error(errc::offset_not_found, quoted(consumer) + " has no stored offset in this stream");
+    if (!any)
+        throw error(errc::offset_not_found,
+                    quoted(consumer) + " has no stored offset in stream '" + parts.front()->stream->info.name + "'");
     for (const std::shared_ptr<partition>& part : parts) {
         weave::mutex::guard gate = co_await settled_gate(part, consumer);
         if (part->consumers.erase(consumer) == 0) continue;

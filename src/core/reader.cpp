@@ -53,7 +53,7 @@ void reader::check_position(const partition& part, transaction_id position) cons
     const transaction_id live = std::max(part.head.last_removed, part.expired_through);
     throw position_expired_error(place_of(part) + ": transactions behind position " + std::to_string(position.value()) +
                                      " have expired; go on from " + std::to_string(live.value()),
-                                 live.value());
+                                 part.key.partition, live.value());
 }
 
 // Rows behind `position` and before `limit`, of as many segments as it takes to have one.

@@ -243,7 +243,8 @@ weave::task<void> transactions::abort(partition_key key, transaction_id id) {
     const auto found = part->undecided.find(id);
     if (found == part->undecided.end())
         throw error(errc::transaction_unknown, "transaction " + std::to_string(id.value()) + " of partition " +
-                                                   std::to_string(key.partition) + " is not open");
+                                                   std::to_string(key.partition) + " of stream '" +
+                                                   part->stream->info.name + "' is not open");
     const std::shared_ptr<open_transaction> transaction = found->second;
     if (transaction->state != open_transaction::phase::open)
         throw error(errc::invalid_state, describe(transaction->ref) + " is being decided; try again");

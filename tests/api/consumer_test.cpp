@@ -344,6 +344,7 @@ TEST_P(consuming, an_expired_position_says_where_to_go_on) {
         ADD_FAILURE() << "the expired transaction was passed over in silence";
     } catch (const position_expired_error& failure) {
         go_on = failure.oldest_live_position();
+        EXPECT_EQ(failure.partition(), 0U);
     }
     consumer.set_position(0, transaction_id(go_on));
     EXPECT_EQ(drain(consumer), std::vector<std::string>{"alive"});

@@ -185,6 +185,15 @@ TEST(uris, unknown_ones_are_refused) {
     EXPECT_CODE(errc::invalid_argument, client::open("no-colon"));
     EXPECT_CODE(errc::invalid_argument, client::open("file:"));
     EXPECT_CODE(errc::invalid_argument, client::open("memory:name"));
+    EXPECT_CODE(errc::invalid_argument, client::open(""));
+    EXPECT_CODE(errc::invalid_argument, client::open("file://host/path"));
+    EXPECT_CODE(errc::invalid_argument, client::open("file://"));
+}
+
+TEST(uris, a_file_uri_may_have_an_empty_host) {
+    const temporary_directory directory;
+    client::open("file://" + directory.path() + "/store").create_stream({.name = "s"});
+    EXPECT_TRUE(client::open("file:" + directory.path() + "/store").stream_exists("s"));
 }
 
 TEST(uris, a_store_is_made_only_when_wanted) {
