@@ -237,7 +237,9 @@ void add_consume_command(CLI::App& app, invocation& call) {
         ->type_name("WHERE");
     command->add_option("--after", line->after_id, "Begin behind this transaction")->type_name("ID");
     command->add_flag("--reset", line->request.reset, "Begin at --from or --after even where there is an offset");
-    command->add_option("--partition", line->request.partition, "Only this one; default: all")->type_name("P");
+    command->add_option("--partition", line->request.partition, "Only this one; default: all")
+        ->type_name("P")
+        ->check(check_number);
     command->add_option("--max", line->request.items_max, "End after this many items")
         ->type_name("N")
         ->check(check_positive);

@@ -8,6 +8,7 @@ exit_code exit_code_of(errc code) noexcept {
     switch (code) {
         case errc::invalid_argument:
         case errc::invalid_name:
+        case errc::unsupported:  // a kind of store that this build does not have
             return exit_code::usage;
         case errc::stream_not_found:
         case errc::stream_deleted:
@@ -27,16 +28,25 @@ exit_code exit_code_of(errc code) noexcept {
 
 namespace {
 
-std::string advice(errc code, const subject& about) {
+// Only the partition that has lost something: the others have offsets that are good.
+std::string after_expiry(const error& failure, const subject& about, const std::string& stream) {
+    const auto* lost = dynamic_cast<const position_expired_error*>(&failure);
+    if (about.consumer.empty() || lost == nullptr)
+        return "go on with the oldest that is left: " + about.program + " consume " + stream + " --from oldest";
+    return "to go on with the oldest that is left: " + about.program + " offset set " + stream + " " +
+           shell_word(about.consumer) + " " + std::to_string(lost->oldest_live_position()) + " --partition " +
+           std::to_string(lost->partition());
+}
+
+std::string advice(const error& failure, const subject& about) {
     const std::string stream = about.stream.empty() ? "NAME" : shell_word(about.stream);
     const std::string& program = about.program;
-    switch (code) {
+    switch (failure.code()) {
         case errc::store_not_found:
             return "begin with: " + program + " stream create " + stream;
         case errc::stream_not_found:
         case errc::stream_deleted:
-            return "for example with: " + program + " stream create " + stream + ", or see: " + program +
-                   " stream list";
+            return "create it with: " + program + " stream create " + stream + ", or see: " + program + " stream list";
         case errc::stream_exists:
             return "see it with: " + program + " stream show " + stream;
         case errc::partition_not_found:
@@ -46,9 +56,7 @@ std::string advice(errc code, const subject& about) {
             return "begin with: " + program + " consume " + stream + " --name " + shell_word(about.consumer) +
                    " --from oldest";
         case errc::position_expired:
-            return "go on with the oldest that is left: " + program + " consume " + stream +
-                   (about.consumer.empty() ? "" : " --name " + shell_word(about.consumer) + " --reset") +
-                   " --from oldest";
+            return after_expiry(failure, about, stream);
         case errc::transaction_unknown:
             return "see: " + program + " txn list " + stream;
         case errc::consumer_live:
@@ -68,7 +76,7 @@ error no_offset(const std::string& stream, const std::string& consumer) {
 
 std::string error_line(const error& failure, const subject& about) {
     std::string line = "tstreams: " + printable(failure.what());
-    const std::string next = advice(failure.code(), about);
+    const std::string next = advice(failure, about);
     if (!next.empty()) line += "; " + next;
     return line;
 }

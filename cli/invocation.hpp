@@ -8,7 +8,10 @@
 
 #include <CLI/CLI.hpp>
 
+#include <cstdint>
 #include <functional>
+#include <limits>
+#include <optional>
 #include <string>
 
 namespace tstreams::cli {
@@ -21,9 +24,17 @@ struct surroundings {
 };
 
 struct invocation {
-    std::string at;
+    std::optional<std::string> at;
     std::function<exit_code(const surroundings&)> action;
 };
+
+// For the numbers of partitions, and how many there are: what fits, before it is turned into a number.
+[[nodiscard]] inline std::string check_number(const std::string& text) {
+    const std::optional<std::uint64_t> number = decimal(text);
+    return number && *number <= std::numeric_limits<std::uint32_t>::max()
+               ? std::string()
+               : "'" + text + "' is not a whole number in range";
+}
 
 // For options that count something: a whole number above zero.
 [[nodiscard]] inline std::string check_positive(const std::string& text) {

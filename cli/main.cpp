@@ -13,6 +13,7 @@
 #include <cstdio>
 #include <exception>
 #include <memory>
+#include <sstream>
 
 namespace tstreams::cli {
 namespace {
@@ -89,7 +90,6 @@ std::string usage_line(const CLI::App& app, const std::exception& failure) {
     const auto option =
         std::find_if(rest.begin(), rest.end(), [](const std::string& word) { return word.starts_with("-"); });
     std::string what = failure.what();
-    if (dynamic_cast<const CLI::ConversionError*>(&failure) != nullptr) what += ": not a whole number in range";
     if ((incomplete || extra) && option != rest.end())
         what = "there is no option " + *option;
     else if (incomplete && level->get_require_subcommand_min() != 0)
@@ -99,15 +99,18 @@ std::string usage_line(const CLI::App& app, const std::exception& failure) {
     return "tstreams: " + printable(what) + "; see: " + words + " --help";
 }
 
-exit_code run(const invocation& call) {
-    subject about;
+exit_code print(const std::string& text) {
+    output out(STDOUT_FILENO);
+    out.write(text);
+    out.flush();
+    return exit_code::success;
+}
+
+// Runs an action, and turns its failure into a line and an exit code.
+template <class Action>
+exit_code settled(const subject& about, Action action) {
     try {
-        const store_place place(call.at);
-        about.program = place.program();
-        output out(STDOUT_FILENO);
-        const exit_code code = call.action(surroundings{place, out, about});
-        out.flush();
-        return code;
+        return action();
     } catch (const output_closed&) {
         return exit_code::failure;
     } catch (const usage_error& failure) {
@@ -119,6 +122,18 @@ exit_code run(const invocation& call) {
     }
 }
 
+exit_code run(const invocation& call) {
+    subject about;
+    return settled(about, [&] {
+        const store_place place(call.at);
+        about.program = place.program();
+        output out(STDOUT_FILENO);
+        const exit_code code = call.action(surroundings{place, out, about});
+        out.flush();
+        return code;
+    });
+}
+
 exit_code parse_and_run(int argc, char** argv) {
     invocation call;
     CLI::App app("Transactional persistent queues: streams that are written and read exactly once", "tstreams");
@@ -126,7 +141,11 @@ exit_code parse_and_run(int argc, char** argv) {
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& failure) {
-        if (failure.get_exit_code() == 0) return static_cast<exit_code>(app.exit(failure));  // --help, --version
+        if (failure.get_exit_code() == 0) {  // --help, --version
+            std::ostringstream text;
+            app.exit(failure, text, text);
+            return settled(subject(), [&] { return print(text.str()); });
+        }
         return fail(usage_line(app, failure), exit_code::usage);
     } catch (const usage_error& failure) {
         return fail(usage_line(app, failure), exit_code::usage);

@@ -28,8 +28,10 @@ void print(output& out, const offset_request& request, const std::vector<offset_
     for (const offset_info& one : offsets) {
         const std::string position = std::to_string(one.position.value());
         if (!request.json) {
-            rows.row({one.consumer, std::to_string(one.partition), position, format_timestamp(one.position.time()),
-                      format_timestamp(one.updated_at), one.live ? "live" : "-"});
+            const bool any = one.position.value() != 0;  // else nothing is processed, so there is no time
+            rows.row({one.consumer, std::to_string(one.partition), position,
+                      any ? format_timestamp(one.position.time()) : "-", format_timestamp(one.updated_at),
+                      one.live ? "live" : "-"});
             continue;
         }
         nlohmann::ordered_json object;
@@ -98,7 +100,9 @@ void add_set(CLI::App& group, invocation& call) {
                      "The id of the last transaction that counts as processed; or oldest (nothing is processed), "
                      "newest, a time like 2026-01-31T12:00:00Z (all before it)")
         ->required();
-    command->add_option("--partition", request->partition, "Only of this one; default: all")->type_name("P");
+    command->add_option("--partition", request->partition, "Only of this one; default: all")
+        ->type_name("P")
+        ->check(check_number);
     command->add_flag("--take-over", request->take_over,
                       "Also when a consumer of that name is at work: it is fenced and ends with an error");
     command->footer("Example:\n  tstreams offset set orders billing oldest");

@@ -149,7 +149,9 @@ void add_produce_command(CLI::App& app, invocation& call) {
         ->check(check_positive);
     command->add_option("--linger", *linger, "A part batch waits this long for more input; default 200ms")
         ->type_name("TIME");
-    command->add_option("--partition", request->partition, "Write to this one; default: round robin")->type_name("P");
+    command->add_option("--partition", request->partition, "Write to this one; default: round robin")
+        ->type_name("P")
+        ->check(check_number);
     command->add_flag("--bytes", request->one_item, "All of standard input is one item, newlines and all");
     command->footer(
         "Each transaction is stored as a whole or not at all. An interrupt (Ctrl-C) ends it:\n"

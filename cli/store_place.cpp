@@ -13,8 +13,6 @@ namespace tstreams::cli {
 
 namespace {
 
-constexpr std::string_view file_scheme = "file:";
-
 std::string environment(const char* name) {
     const char* value = std::getenv(name);
     return value == nullptr ? std::string() : std::string(value);
@@ -36,9 +34,9 @@ std::filesystem::path data_directory() {
 
 }  // namespace
 
-store_place::store_place(std::string typed) : uri_(std::move(typed)), typed_(!uri_.empty()) {
-    if (uri_.empty()) uri_ = environment("TSTREAMS_URI");
-    if (uri_.empty()) uri_ = std::string(file_scheme) + data_directory().string();
+store_place::store_place(std::optional<std::string> typed)
+    : uri_(typed.value_or(environment("TSTREAMS_URI"))), typed_(typed.has_value()) {
+    if (uri_.empty() && !typed_) uri_ = "file:" + data_directory().string();
 }
 
 std::string store_place::program() const {
@@ -52,13 +50,6 @@ client store_place::open() const {
 }
 
 client store_place::open_or_create() const {
-    if (uri_.starts_with(file_scheme)) {
-        // A missing parent is usual for the default place; a failure to make it is reported by open().
-        std::error_code ignored;
-        const std::filesystem::path parent =
-            std::filesystem::path(uri_.substr(file_scheme.size())).lexically_normal().parent_path();
-        if (!parent.empty()) std::filesystem::create_directories(parent, ignored);
-    }
     return client::open(uri_);
 }
 

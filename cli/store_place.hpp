@@ -3,6 +3,7 @@
 
 #include <tstreams/client.hpp>
 
+#include <optional>
 #include <string>
 
 namespace tstreams::cli {
@@ -10,8 +11,9 @@ namespace tstreams::cli {
 class store_place {
 public:
     // In this order: `typed` (from --at), the environment's TSTREAMS_URI, a directory of the user's own data.
-    // Throws usage_error when the last is needed and the user has no home directory.
-    explicit store_place(std::string typed);
+    // An empty `typed` is a variable that a script has not set: it is refused by open(), and does not stand for the
+    // default. Throws usage_error when the last is needed and the user has no home directory.
+    explicit store_place(std::optional<std::string> typed);
 
     [[nodiscard]] const std::string& uri() const noexcept { return uri_; }
     // How the user calls the tool for this store, for commands shown in messages.

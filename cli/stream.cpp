@@ -56,7 +56,9 @@ void add_create(CLI::App& group, invocation& call) {
     const auto request = std::make_shared<create_request>();
     CLI::App* command = group.add_subcommand("create", "Create a stream (and the store, where there is none yet)");
     command->add_option("NAME", request->stream.name, "Letters, digits, '.', '_' and '-', at most 128")->required();
-    command->add_option("--partitions", request->stream.partitions, "How many partitions; default 1")->type_name("N");
+    command->add_option("--partitions", request->stream.partitions, "How many partitions; default 1")
+        ->type_name("N")
+        ->check(check_number);
     command->add_option("--ttl", request->ttl, "How long transactions are kept, for example 90s, 24h, 7d; default 24h")
         ->type_name("TIME");
     command
@@ -164,7 +166,8 @@ void add_update(CLI::App& group, invocation& call) {
         ->add_option("--partitions", request->partitions,
                      "The new number, not below the present one. Keys are routed by this number: they move to other "
                      "partitions")
-        ->type_name("N");
+        ->type_name("N")
+        ->check(check_number);
     command->footer("Example:\n  tstreams stream update orders --ttl 7d --partitions 8");
     command->callback([request, &call] {
         stream_changes changes;

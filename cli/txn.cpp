@@ -95,7 +95,7 @@ struct one_request {
 // STREAM PARTITION ID, and reading the id strictly.
 void add_place(CLI::App& command, one_request& request) {
     command.add_option("STREAM", request.stream)->required();
-    command.add_option("PARTITION", request.partition)->required();
+    command.add_option("PARTITION", request.partition)->required()->check(check_number);
     command.add_option("ID", request.id_text, "The transaction, as 'txn list' prints it")->required();
 }
 
@@ -132,7 +132,7 @@ void add_list(CLI::App& group, invocation& call) {
     const auto request = std::make_shared<list_request>();
     CLI::App* command = group.add_subcommand("list", "List the open and the checkpointed transactions of a stream");
     command->add_option("STREAM", request->stream)->required();
-    command->add_option("PARTITION", request->partition, "Only of this one; default: all");
+    command->add_option("PARTITION", request->partition, "Only of this one; default: all")->check(check_number);
     command->add_option("--state", request->state, "Only these: open or checkpointed")
         ->type_name("STATE")
         ->check(CLI::IsMember({"open", "checkpointed"}));

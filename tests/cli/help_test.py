@@ -34,6 +34,13 @@ class Help(ToolTest):
             for option in re.findall(r"^  (?:-\w,)?(--[a-z-]+)", text, re.MULTILINE):
                 self.assertIn(option, page, command)
 
+    def test_help_that_cannot_be_printed_fails(self):
+        for command in (["--help"], ["consume", "--help"], ["--version"]):
+            with open("/dev/full", "wb") as full:
+                done = self.run_plain(*command, stdout=full)
+            self.assertEqual(done.returncode, 1)
+            self.assertIn(b"standard output", done.stderr)
+
     def test_version(self):
         for command in (["version"], ["--version"]):
             self.assertRegex(self.run_tool(*command).stdout.decode(), r"\Atstreams \d+\.\d+\.\d+\n\Z")
