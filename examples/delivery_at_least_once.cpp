@@ -1,7 +1,8 @@
 // At least once: first the effect outside of T-streams, then the checkpoint. A crash between the two repeats
 // the effects of the last transaction; nothing is lost. The effect here is a line at the end of a file.
 //
-// Run:  ./delivery_at_least_once STORE-DIRECTORY EFFECTS-FILE [COUNT]
+// Run:  ./delivery_at_least_once file:/tmp/numbers /tmp/effects [COUNT]      kill it, and run it again
+//       sort -n /tmp/effects | uniq -d      what was repeated
 #include "numbered_input.hpp"
 
 #include <fstream>
@@ -23,11 +24,11 @@ void run(tstreams::client& client, const std::string& path) {
 
 int main(int argc, char** argv) {
     if (argc < 3) {
-        std::cerr << "usage: delivery_at_least_once STORE-DIRECTORY EFFECTS-FILE [COUNT]\n";
+        std::cerr << "usage: delivery_at_least_once file:DIRECTORY EFFECTS-FILE [COUNT]\n";
         return 2;
     }
     try {
-        auto client = tstreams::client::open("file:" + std::string(argv[1]));
+        auto client = tstreams::client::open(argv[1]);
         feed_numbers(client, "numbers", 1, argc > 3 ? std::stoull(argv[3]) : 10'000);
         run(client, argv[2]);
     } catch (const std::exception& failure) {

@@ -1,7 +1,8 @@
 // Exactly once inside T-streams: the position in the input and the output are committed in one atomic step.
 // Killed at any moment and started again, the copy holds each number once and in order.
 //
-// Run:  ./delivery_exactly_once STORE-DIRECTORY [COUNT]      kill it whenever you like, and run it again
+// Run:  ./delivery_exactly_once file:/tmp/numbers [COUNT]      kill it whenever you like, and run it again
+//       tstreams --at file:/tmp/numbers consume copies | wc -l
 #include "numbered_input.hpp"
 
 #include <iostream>
@@ -28,11 +29,11 @@ void copy(tstreams::client& client) {
 
 int main(int argc, char** argv) {
     if (argc < 2) {
-        std::cerr << "usage: delivery_exactly_once STORE-DIRECTORY [COUNT]\n";
+        std::cerr << "usage: delivery_exactly_once file:DIRECTORY [COUNT]\n";
         return 2;
     }
     try {
-        auto client = tstreams::client::open("file:" + std::string(argv[1]));
+        auto client = tstreams::client::open(argv[1]);
         feed_numbers(client, "numbers", 1, argc > 2 ? std::stoull(argv[2]) : 10'000);
         copy(client);
     } catch (const std::exception& failure) {

@@ -2,8 +2,8 @@
 // written in one transaction of the database. T-streams stores no offset here; the database is the only place
 // that knows how far the work is, and the consumer begins there.
 //
-// Run:  ./sink_sqlite STORE-DIRECTORY DATABASE-FILE [COUNT]      kill it whenever you like, and run it again
-//       sqlite3 DATABASE-FILE 'select count(*), count(distinct value) from results'
+// Run:  ./sink_sqlite file:/tmp/numbers /tmp/results.db [COUNT]      kill it whenever you like, and run it again
+//       sqlite3 /tmp/results.db 'select count(*), count(distinct value) from results'
 #include "numbered_input.hpp"
 
 #include <sqlite3.h>
@@ -101,11 +101,11 @@ void run(tstreams::client& client, const std::string& database_path) {
 
 int main(int argc, char** argv) {
     if (argc < 3) {
-        std::cerr << "usage: sink_sqlite STORE-DIRECTORY DATABASE-FILE [COUNT]\n";
+        std::cerr << "usage: sink_sqlite file:DIRECTORY DATABASE-FILE [COUNT]\n";
         return 2;
     }
     try {
-        auto client = tstreams::client::open("file:" + std::string(argv[1]));
+        auto client = tstreams::client::open(argv[1]);
         feed_numbers(client, "numbers", 4, argc > 3 ? std::stoull(argv[3]) : 10'000);
         run(client, argv[2]);
     } catch (const std::exception& failure) {

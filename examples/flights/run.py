@@ -153,6 +153,7 @@ def check(options, store, final):
           f"{'same order':>10}")
     same = compare("flights", expected.input_items(flights), fed)
     same = compare("flights.windows", expected.result_items(flights), results) and same
+    print(f"(with a closing item in each of the {expected.PARTITIONS} partitions)")
     print(f"\ninput transactions in the stream: {fed_transactions}, "
           f"counted by the aggregator: {final.transactions}")
     return same and fed_transactions == final.transactions and final.counted == len(flights)

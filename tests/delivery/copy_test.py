@@ -13,7 +13,7 @@ def main():
     with kills.work_directory() as work:
         store = os.path.join(work, "store")
         program = os.path.join(examples, "delivery_exactly_once")
-        count = kills.kill_times(lambda items: [program, store, str(items)], KILLS, chance)
+        count = kills.kill_times(lambda items: [program, "file:" + store, str(items)], KILLS, chance)
         expected = [str(number) for number in range(1, count + 1)]
         for stream in ("numbers", "copies"):
             found = kills.dump(dump, store, stream)

@@ -39,7 +39,8 @@ def effects_under_kills(model, chance):
     examples, _ = kills.arguments()
     with kills.work_directory() as work:
         path = os.path.join(work, "effects")
-        command = [os.path.join(examples, f"delivery_{model}_once"), os.path.join(work, "store"), path]
+        command = [os.path.join(examples, f"delivery_{model}_once"), "file:" + os.path.join(work, "store"),
+                   path]
         half_done = HalfDone(path)
         count = kills.kill_times(lambda items: command + [str(items)], KILLS, chance, half_done)
 

@@ -15,7 +15,7 @@ def main():
         store = os.path.join(work, "store")
         database = os.path.join(work, "results.db")
         program = os.path.join(examples, "sink_sqlite")
-        count = kills.kill_times(lambda items: [program, store, database, str(items)], KILLS, chance)
+        count = kills.kill_times(lambda items: [program, "file:" + store, database, str(items)], KILLS, chance)
 
         connection = sqlite3.connect(database)
         rows = sorted(int(value) for value, in connection.execute("select value from results"))
