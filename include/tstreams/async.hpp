@@ -1,8 +1,8 @@
 // Asynchronous twins of the blocking calls, by Asio completion tokens.
 //
-//     tstreams::async_send(producer, {"a"}, [](std::exception_ptr failure, tstreams::transaction_id id) { ...
-//     }); auto txn = co_await tstreams::async_begin(producer, boost::asio::use_awaitable); std::future<void>
-//     done = tstreams::async_checkpoint(txn, boost::asio::use_future);
+//     tstreams::async_send(producer, {"a"}, [](std::exception_ptr failure, tstreams::transaction_id) { ... });
+//     auto txn = co_await tstreams::async_begin(producer, boost::asio::use_awaitable);
+//     std::future<void> done = tstreams::async_checkpoint(txn, boost::asio::use_future);
 //
 // Completes when the blocking call would return or throw; signature void(std::exception_ptr[, T]). The
 // handler runs once, never inside the initiating call: on the executor associated with it, or else on the

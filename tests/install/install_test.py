@@ -2,17 +2,28 @@
 """Installs the product into a temporary directory and uses it from there, as an outside project would.
 
 find_package: a CMake project; pkg_config: a plain compiler call; headers: each public header compiles alone,
-from what is installed.
+from what is installed; documents: the samples of README.md and docs/api.md compile, and do what they say.
 """
 import argparse
 import os
+import re
 import subprocess
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 OUTSIDE = Path(__file__).resolve().parent / "outside"
+ROOT = Path(__file__).resolve().parents[2]
 STEP_SECONDS_MAX = 240
+TOUR_HEAD = """#include <tstreams/async.hpp>
+#include <tstreams/tstreams.hpp>
+
+#include <boost/asio.hpp>
+#include <iostream>
+#include <thread>
+
+using namespace std::chrono_literals;
+"""
 
 
 def call(*command, environment=None):
@@ -68,8 +79,56 @@ def compile_headers(options, prefix, _folder):
     print(f"{len(headers)} headers compile alone")
 
 
+def samples(document, language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", (ROOT / document).read_text(), re.DOTALL | re.MULTILINE)
+
+
+def run_first_program(options, prefix, folder):
+    """The quick start of the README: its program, its CMakeLists.txt; the second run reads what is new only."""
+    (folder / "hello.cpp").write_text(samples("README.md", "cpp")[0].replace("/tmp/hello", f"{folder}/store"))
+    (folder / "CMakeLists.txt").write_text(samples("README.md", "cmake")[0])
+    call(options.cmake, "-S", folder, "-B", folder / "build", "-G", "Ninja",
+         f"-DCMAKE_PREFIX_PATH={prefix}", f"-DCMAKE_CXX_COMPILER={options.compiler}")
+    call(options.cmake, "--build", folder / "build")
+    for _ in range(2):
+        found = call(folder / "build/hello").split()
+        if found != ["hello", "world"]:
+            raise SystemExit(f"the first program of the README read {found}")
+
+
+def tour(folder):
+    """The samples of the README and of the tour as functions of one program, which runs those of the tour in order."""
+    parts = [TOUR_HEAD]
+    steps = []
+    sources = [("README.md", sample) for sample in samples("README.md", "cpp")[1:]]
+    sources += [("docs/api.md", sample) for sample in samples("docs/api.md", "cpp")]
+    for number, (document, sample) in enumerate(sources):
+        sample = sample.replace("/var/lib/orders", f"{folder}/orders").replace("1min", "100ms")
+        if sample.startswith("// at namespace scope"):
+            parts.append(sample)
+            continue
+        whole = "client::open(" in sample or "tstreams::verify(" in sample
+        parts.append(f"void sample_{number}({'' if whole else 'tstreams::client& client'}) {{\n{sample}}}\n")
+        if document == "docs/api.md":
+            steps.append(f"    sample_{number}();\n" if whole else
+                         f'    {{ auto client = tstreams::client::open("file:{folder}/orders"); '
+                         f"sample_{number}(client); }}\n")
+    return "\n".join(parts) + f"\nint main() {{\n{''.join(steps)}}}\n", len(steps)
+
+
+def use_documents(options, prefix, folder):
+    run_first_program(options, prefix, folder)
+    program, steps = tour(folder)
+    (folder / "tour.cpp").write_text(program)
+    call(options.compiler, "-std=c++20", "-Wall", "-Wextra", "-Wno-unused-function", "-Werror", folder / "tour.cpp",
+         "-o", folder / "tour", *pkg_config(prefix, "--cflags", "--libs", "--static"))
+    call(folder / "tour")
+    print(f"{steps} samples of the tour have run")
+
+
 def main():
-    ways = {"find_package": use_find_package, "pkg_config": use_pkg_config, "headers": compile_headers}
+    ways = {"find_package": use_find_package, "pkg_config": use_pkg_config, "headers": compile_headers,
+            "documents": use_documents}
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("way", choices=ways)
     parser.add_argument("--build", type=Path, required=True)
