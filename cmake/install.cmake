@@ -1,36 +1,50 @@
-# What `cmake --install` puts where: headers, libraries, the package config and the pkg-config file.
+# What `cmake --install` puts where: headers, libraries, and per library a package config and a pkg-config file.
+# weave is a package of its own, because both others need it.
 include(CMakePackageConfigHelpers)
 
-set(tstreams_package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/tstreams)
+file(RELATIVE_PATH package_pc_prefix /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix)
 
-install(DIRECTORY include/tstreams include/weave DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
-        FILES_MATCHING PATTERN "*.hpp" PATTERN "*.def")
-install(TARGETS weave tstreams EXPORT tstreams_targets
-        ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
-        LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
-        RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-install(EXPORT tstreams_targets NAMESPACE tstreams:: DESTINATION ${tstreams_package_dir}
-        FILE tstreams-targets.cmake)
+# install_package(NAME PUBLIC library... PRIVATE library...): the linker options beside the library itself that users
+# of the shared library, and those of the static one as well, need.
+function(install_package name)
+    cmake_parse_arguments(P "" "DESCRIPTION" "PUBLIC;PRIVATE" ${ARGN})
+    set(place ${CMAKE_INSTALL_LIBDIR}/cmake/${name})
+    install(DIRECTORY include/${name} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
+            FILES_MATCHING PATTERN "*.hpp" PATTERN "*.def")
+    install(TARGETS ${name} EXPORT ${name}_targets
+            ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
+            LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
+            RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+    install(EXPORT ${name}_targets NAMESPACE ${name}:: DESTINATION ${place} FILE ${name}-targets.cmake)
+    configure_package_config_file(cmake/${name}-config.cmake.in ${PROJECT_BINARY_DIR}/${name}-config.cmake
+                                  INSTALL_DESTINATION ${place})
+    write_basic_package_version_file(${PROJECT_BINARY_DIR}/${name}-config-version.cmake
+                                     COMPATIBILITY SameMinorVersion)
+    install(FILES ${PROJECT_BINARY_DIR}/${name}-config.cmake ${PROJECT_BINARY_DIR}/${name}-config-version.cmake
+            DESTINATION ${place})
 
-configure_package_config_file(cmake/tstreams-config.cmake.in ${PROJECT_BINARY_DIR}/tstreams-config.cmake
-                              INSTALL_DESTINATION ${tstreams_package_dir})
-write_basic_package_version_file(${PROJECT_BINARY_DIR}/tstreams-config-version.cmake
-                                 COMPATIBILITY SameMinorVersion)
-install(FILES ${PROJECT_BINARY_DIR}/tstreams-config.cmake ${PROJECT_BINARY_DIR}/tstreams-config-version.cmake
-        DESTINATION ${tstreams_package_dir})
+    # A static library does not know what it needs, so its users are told.
+    set(package_name ${name})
+    set(package_description ${P_DESCRIPTION})
+    list(JOIN P_PUBLIC " " package_pc_libs)
+    list(JOIN P_PRIVATE " " package_pc_libs_private)
+    if(NOT BUILD_SHARED_LIBS)
+        string(APPEND package_pc_libs " ${package_pc_libs_private}")
+        set(package_pc_libs_private "")
+    endif()
+    configure_file(cmake/package.pc.in ${PROJECT_BINARY_DIR}/${name}.pc @ONLY)
+    install(FILES ${PROJECT_BINARY_DIR}/${name}.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+endfunction()
 
-# A static library does not know what it needs, so its users are told.
-set(tstreams_needs "-lweave -lisal -pthread")
-if(TSTREAMS_WITH_LOCAL)
-    string(PREPEND tstreams_needs "-lrocksdb ")
+install_package(weave DESCRIPTION "Coroutines of T-streams and Moebius" PRIVATE -pthread)
+if(MOEBIUS_BUILD)
+    install_package(moebius DESCRIPTION "A light single-threaded ZeroMQ server framework"
+                    PUBLIC -lweave PRIVATE -lzmq -pthread)
 endif()
-if(BUILD_SHARED_LIBS)
-    set(tstreams_pc_libs "-lweave")
-    set(tstreams_pc_libs_private "${tstreams_needs}")
-else()
-    set(tstreams_pc_libs "${tstreams_needs}")
-    set(tstreams_pc_libs_private "")
+if(TSTREAMS_BUILD)
+    set(tstreams_needs -lisal -pthread)
+    if(TSTREAMS_WITH_LOCAL)
+        list(PREPEND tstreams_needs -lrocksdb)
+    endif()
+    install_package(tstreams DESCRIPTION "${PROJECT_DESCRIPTION}" PUBLIC -lweave PRIVATE ${tstreams_needs})
 endif()
-file(RELATIVE_PATH tstreams_pc_prefix /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix)
-configure_file(cmake/tstreams.pc.in ${PROJECT_BINARY_DIR}/tstreams.pc @ONLY)
-install(FILES ${PROJECT_BINARY_DIR}/tstreams.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

@@ -1,6 +1,7 @@
 // Starting tasks from outside a coroutine.
 #pragma once
 
+#include <weave/context.hpp>
 #include <weave/executor.hpp>
 #include <weave/task.hpp>
 
@@ -49,6 +50,8 @@ namespace detail {
 // A coroutine that nobody awaits: it starts on its executor and destroys itself at its end.
 struct root {
     struct promise_type {
+        template <class... Others>
+        explicit promise_type(executor& target, const Others&...) noexcept : context_(target) {}
         static void* operator new(std::size_t bytes) { return frame_allocate(bytes); }
         static void operator delete(void* frame, std::size_t bytes) noexcept { frame_free(frame, bytes); }
         root get_return_object() const noexcept { return {}; }
@@ -56,6 +59,10 @@ struct root {
         std::suspend_never final_suspend() const noexcept { return {}; }
         void return_void() const noexcept {}
         void unhandled_exception() const noexcept { std::terminate(); }  // only `done` itself can throw here
+        [[nodiscard]] context* chain_context() noexcept { return &context_; }
+
+    private:
+        context context_;
     };
 };
 

@@ -10,9 +10,13 @@
 // over a million such tasks uses constant stack at every optimisation level (g++ 12 makes symmetric transfer a
 // tail call only at -O2 without sanitizers).
 //
+// A task has the context of its awaiter (context.hpp), or the one that it was started in.
+//
 // Not thread-safe: a task and all that it awaits belong to one executor.
 #pragma once
 
+#include <weave/context.hpp>
+#include <weave/executor.hpp>
 #include <weave/frame_pool.hpp>
 
 #include <coroutine>
@@ -41,25 +45,38 @@ public:
             task_promise_base& promise = finished.promise();
             // Still inside the awaiter's await_suspend: it sees done() and goes on by itself.
             if (promise.starting_) return std::noop_coroutine();
+            if (promise.ended_) promise.context_->home().post(*promise.ended_);
             return promise.continuation_ ? promise.continuation_ : std::noop_coroutine();
         }
         void await_resume() const noexcept {}
     };
     [[nodiscard]] final_awaiter final_suspend() const noexcept { return {}; }
 
+    // What resumes after the end: an awaiter, or a job that is posted.
+    struct follower {
+        std::coroutine_handle<> continuation;
+        job* ended = nullptr;
+    };
+
     // Runs the coroutine up to its first suspension. Returns whether it is still running after that.
     template <class Promise>
-    static bool start(std::coroutine_handle<Promise> coroutine, std::coroutine_handle<> continuation) {
+    static bool start(std::coroutine_handle<Promise> coroutine, context* in, follower next) {
         task_promise_base& promise = coroutine.promise();
-        promise.continuation_ = continuation;
+        promise.context_ = in;
+        promise.continuation_ = next.continuation;
+        promise.ended_ = next.ended;
         promise.starting_ = true;
         coroutine.resume();
         promise.starting_ = false;
         return !coroutine.done();
     }
 
+    [[nodiscard]] context* chain_context() const noexcept { return context_; }
+
 private:
     std::coroutine_handle<> continuation_;
+    context* context_ = nullptr;
+    job* ended_ = nullptr;
     bool starting_ = false;
 };
 
@@ -117,18 +134,31 @@ public:
     }
 
     // Throws what the coroutine threw.
-    auto operator co_await() noexcept {
-        struct awaiter {
-            std::coroutine_handle<promise_type> coroutine;
-            [[nodiscard]] bool await_ready() const noexcept { return false; }
-            bool await_suspend(std::coroutine_handle<> awaiting) { return promise_type::start(coroutine, awaiting); }
-            T await_resume() { return coroutine.promise().result(); }
-        };
-        return awaiter{coroutine_};
-    }
+    auto operator co_await() noexcept { return awaiter{coroutine_}; }
+
+    // Runs the task without an awaiter, in the context given, up to its first suspension. Returns whether it is
+    // still running after that; `ended` is posted to the context's executor when it has ended then, and not at all
+    // otherwise. The task is started once, and neither moved nor destroyed inside its own run.
+    bool start(context& in, job& ended) { return promise_type::start(coroutine_, &in, {nullptr, &ended}); }
+
+    // After the end of a task that was started: its value, or its exception is thrown. Once.
+    T result() { return coroutine_.promise().result(); }
+
+    [[nodiscard]] bool empty() const noexcept { return !coroutine_; }
 
 private:
     friend promise_type;
+
+    struct awaiter {
+        std::coroutine_handle<promise_type> coroutine;
+        [[nodiscard]] bool await_ready() const noexcept { return false; }
+        template <class Promise>
+        bool await_suspend(std::coroutine_handle<Promise> awaiting) {
+            return promise_type::start(coroutine, context_of(awaiting), {awaiting, nullptr});
+        }
+        T await_resume() { return coroutine.promise().result(); }
+    };
+
     explicit task(std::coroutine_handle<promise_type> coroutine) noexcept : coroutine_(coroutine) {}
 
     std::coroutine_handle<promise_type> coroutine_;

@@ -1,0 +1,66 @@
+// A message: owned bytes that move from the socket to the handler and back without being copied.
+#pragma once
+
+#include <zmq.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string_view>
+
+namespace moebius {
+
+namespace detail {
+struct frame_access;
+}
+
+// Move-only; a moved-from message is empty. Its bytes are inside the message or behind it: pointers into a message
+// of up to 33 bytes are good until it is moved, into a larger one until it is destroyed. Not thread-safe, but may be
+// moved to another thread.
+class message {
+public:
+    message() noexcept { zmq_msg_init(&frame_); }
+    explicit message(std::string_view text);             // copies
+    explicit message(std::span<const std::byte> bytes);  // copies
+    static message uninitialized(std::size_t bytes);     // to be filled through data()
+
+    // Takes memory without copying it. `release` is called once when the last message that shares it is done with,
+    // on any thread, libzmq's included; it must not throw.
+    static message adopt(std::span<std::byte> bytes, std::function<void()> release);
+
+    message(message&& other) noexcept : offset_(other.offset_) {
+        zmq_msg_init(&frame_);
+        zmq_msg_move(&frame_, &other.frame_);
+        other.offset_ = 0;
+    }
+    message& operator=(message&& other) noexcept {
+        if (this != &other) {
+            zmq_msg_move(&frame_, &other.frame_);
+            offset_ = other.offset_;
+            other.offset_ = 0;
+        }
+        return *this;
+    }
+    ~message() { zmq_msg_close(&frame_); }
+
+    // Another message with the same bytes: O(1), counted, nothing is copied above 33 bytes. Neither may be written
+    // to while there are two.
+    [[nodiscard]] message share() const;
+
+    [[nodiscard]] std::byte* data() noexcept { return static_cast<std::byte*>(zmq_msg_data(&frame_)) + offset_; }
+    [[nodiscard]] const std::byte* data() const noexcept { return const_cast<message*>(this)->data(); }
+    [[nodiscard]] std::size_t size() const noexcept { return zmq_msg_size(&frame_) - offset_; }
+    [[nodiscard]] bool empty() const noexcept { return size() == 0; }
+    [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return {data(), size()}; }
+    [[nodiscard]] std::string_view text() const noexcept { return {reinterpret_cast<const char*>(data()), size()}; }
+
+private:
+    friend struct detail::frame_access;
+    explicit message(std::size_t bytes);
+
+    zmq_msg_t frame_;
+    std::uint32_t offset_ = 0;  // the body begins here; what is before it belongs to the wire format
+};
+
+}  // namespace moebius

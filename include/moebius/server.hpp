@@ -1,0 +1,127 @@
+// The server: one ROUTER socket, a router's rules, and the clients.
+//
+//     moebius::command_router routes;
+//     routes.on("echo", [](moebius::request& asked) { asked.reply(asked.take_body()); });
+//     moebius::loop loop;
+//     moebius::server server(loop, routes);
+//     server.bind("tcp://127.0.0.1:5560").run();
+#pragma once
+
+#include <moebius/client.hpp>
+#include <moebius/loop.hpp>
+#include <moebius/message.hpp>
+#include <moebius/router.hpp>
+#include <moebius/task.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace moebius {
+
+// Everything a client can make grow has a limit here.
+struct server_limits {
+    std::size_t message_bytes = (std::size_t{1} << 20) + 4096;  // of one frame; libzmq cuts the connection above it
+    std::size_t clients = 100'000;                              // one more: error(overloaded)
+    std::size_t queued_requests = 1024;                         // of one client, behind its running handler
+    std::size_t queued_bytes = std::size_t{256} << 20;          // of all clients together
+    std::size_t handlers = 100'000;                             // coroutines that run, of all clients together
+    std::size_t outbound_bytes = std::size_t{32} << 20;         // of one client that does not read fast enough
+    unsigned drain_batch = 64;  // messages per turn; then timers and other sockets have theirs
+};
+
+struct server_options {
+    server_limits limits;
+    // ZMTP heartbeats: a peer that is silent for `dead_after` is disconnected.
+    std::chrono::milliseconds heartbeat{2000};
+    std::chrono::milliseconds dead_after{6000};
+    // A client whose connection is not seen (inproc) departs after this silence, if nothing of it runs. 0: never.
+    std::chrono::milliseconds idle_expiry{300'000};
+    // A client that takes nothing for so long, with messages waiting for it, is dropped.
+    std::chrono::milliseconds blocked_expiry{30'000};
+    // A connection that does not finish its handshake is cut.
+    std::chrono::milliseconds handshake_limit{10'000};
+    // A newcomer with a routing id that is taken gets it. Without, its messages vanish unseen.
+    bool handover = true;
+    int send_queue = 64;       // ZMQ_SNDHWM, messages per client inside libzmq
+    int receive_queue = 1000;  // ZMQ_RCVHWM
+    int backlog = 1024;        // connections that wait to be accepted
+};
+
+// Counters since the start, and the state now.
+struct server_metrics {
+    std::uint64_t received = 0, sent = 0;  // messages
+    std::uint64_t bytes_in = 0, bytes_out = 0;
+    std::uint64_t malformed = 0, unroutable = 0;
+    std::uint64_t ignored = 0, replaced = 0, overloaded = 0, cancelled = 0, timed_out = 0;
+    std::uint64_t handler_errors = 0;
+    std::uint64_t blocked_sends = 0;  // libzmq had no room at once
+    std::uint64_t undelivered = 0;    // answers and messages that reached nobody
+    std::uint64_t clients_arrived = 0, clients_departed = 0;
+    // The pump: turns, re-checks that found something, and the same for the timer that should never find anything.
+    std::uint64_t turns = 0, rechecks = 0, recheck_hits = 0, safety_turns = 0, safety_hits = 0;
+    std::size_t clients = 0, handlers = 0, queued = 0, outbound_bytes = 0;
+};
+
+// All calls are for the loop's thread, or for the time before the loop runs, unless they say otherwise. The router and
+// the loop outlive the server. Its destructor cancels what runs and closes the sockets at once; stop() first is kinder.
+class server {
+public:
+    server(loop& home, router& rules, server_options options = {});
+    ~server();
+    server(const server&) = delete;
+    server& operator=(const server&) = delete;
+
+    // tcp://, ipc:// or inproc://; several times for several endpoints. Port 0 (or *) takes a free one. From the
+    // first bind on messages are served whenever the loop runs. Throws error(transport).
+    server& bind(const std::string& endpoint);
+    // The last endpoint as it was resolved: "tcp://127.0.0.1:41263".
+    [[nodiscard]] const std::string& endpoint() const noexcept;
+
+    // Runs the loop until this server has stopped.
+    void run();
+    // Answers new requests with error(stopping), waits up to `drain` for handlers and outbound messages, then cancels
+    // the handlers, and closes. Background tasks are cancelled at once. Safe from any thread.
+    void stop(duration drain = std::chrono::seconds(5)) noexcept;
+    // stop() at SIGINT and SIGTERM; the second signal stops without draining.
+    void stop_on_signals(duration drain = std::chrono::seconds(5));
+    [[nodiscard]] bool stopped() const noexcept;
+
+    // A task beside the handlers, cancelled when the server stops. What it throws is logged. Safe from any thread.
+    void spawn(task<> background);
+    // Calls `tick` every `period` until the server stops; what it throws is logged.
+    void every(duration period, std::function<void()> tick);
+
+    // To all clients for which the filter is true, or to all; the bytes are shared, not copied. Returns how many were
+    // reached; a client over its budget is left out, which its metrics and on_undelivered tell.
+    std::size_t broadcast(message body, const std::function<bool(const client&)>& filter = {});
+    // The same to the subscribers of a topic (at most 255 bytes); binary clients get the topic with it.
+    std::size_t publish(std::string_view topic, message body);
+    // `visit` may do anything with the client it is given, close it included.
+    void for_each_client(const std::function<void(client)>& visit);
+
+    // Hooks; set before the server runs; what they throw is logged.
+    // The first message of a client came, or its HELLO, or its empty probe.
+    void on_connect(std::function<void(client)> hook);
+    // Its connection ended, or it was closed or expired. The handle still gives id, name and context.
+    void on_disconnect(std::function<void(client)> hook);
+    // A request without a rule, a malformed one, a router that threw. The client has its error answer.
+    void on_message_error(std::function<void(client, const message&, const error&)> hook);
+    // A handler threw. The client has its error answer. Without a hook the error is logged.
+    void on_handler_error(std::function<void(client, std::string_view command, std::exception_ptr)> hook);
+    // An answer or a message could not be delivered.
+    void on_undelivered(std::function<void(client, errc)> hook);
+
+    [[nodiscard]] server_metrics metrics() const noexcept;
+    [[nodiscard]] loop& home() noexcept;
+
+private:
+    std::shared_ptr<detail::server_core> core_;
+};
+
+}  // namespace moebius

@@ -1,0 +1,72 @@
+// Clients by routing id, and the store of their slots.
+#pragma once
+
+#include "moebius/client_state.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <deque>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+namespace moebius::detail {
+
+class client_table {
+public:
+    explicit client_table(server_core& of) noexcept : core_(of) {}
+
+    [[nodiscard]] std::size_t size() const noexcept { return by_id_.size(); }
+    [[nodiscard]] client_state* find(std::string_view id) noexcept {
+        const auto found = by_id_.find(id);
+        return found == by_id_.end() ? nullptr : found->second;
+    }
+    client_state& add(std::string_view id) {
+        if (free_.empty()) free_.push_back(&slots_.emplace_back(core_));
+        client_state& made = *free_.back();
+        made.id = id;
+        by_id_.emplace(std::string_view(made.id), &made);
+        free_.pop_back();
+        made.connected = true;
+        return made;
+    }
+    // Not found by its id any more; the slot stays until release().
+    void forget(client_state& one) noexcept { by_id_.erase(std::string_view(one.id)); }
+    void release(client_state& one) noexcept {
+        ++one.generation;
+        one.renew();
+        free_.push_back(&one);
+    }
+
+    // The clients of now; f may add and forget.
+    [[nodiscard]] std::vector<client_state*> all() const {
+        std::vector<client_state*> found;
+        found.reserve(by_id_.size());
+        for (const auto& [id, one] : by_id_) found.push_back(one);
+        return found;
+    }
+    template <class F>
+    void for_each(F&& f) {
+        for (const auto& [id, one] : by_id_) f(*one);
+    }
+
+private:
+    // The ids that libzmq gives have 5 bytes: one multiplication mixes them.
+    struct id_hash {
+        std::size_t operator()(std::string_view id) const noexcept {
+            if (id.size() > 8) return std::hash<std::string_view>{}(id);
+            std::uint64_t bits = 0;
+            std::memcpy(&bits, id.data(), id.size());
+            bits *= 0x9E3779B97F4A7C15U;
+            return static_cast<std::size_t>(bits ^ bits >> 32);
+        }
+    };
+
+    server_core& core_;
+    std::deque<client_state> slots_;
+    std::vector<client_state*> free_;
+    std::unordered_map<std::string_view, client_state*, id_hash> by_id_;
+};
+
+}  // namespace moebius::detail

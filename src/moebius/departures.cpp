@@ -1,0 +1,197 @@
+// Clients that come and go.
+//
+// libzmq says which descriptor was closed, not which peer that was; a message says from which descriptor it came. A
+// client is bound to the descriptor of its first message. When that one closes, the client has left, unless one of
+// its later messages came from another connection: so it departs only after the socket was read empty.
+#include "moebius/loop_impl.hpp"
+#include "moebius/server_core.hpp"
+
+#include <algorithm>
+
+namespace moebius::detail {
+
+client_state::client_state(server_core& of) noexcept
+    : job([](weave::job& self) noexcept {
+          client_state& one = static_cast<client_state&>(self);
+          one.posted = false;
+          if (one.connected)
+              one.core.advance(one);
+          else
+              one.core.depart(one);
+      }),
+      core(of) {}
+
+void client_state::renew() noexcept {
+    connected = binary = check_origin = false;
+    origin = -1;
+    departure = errc::none;
+    for (std::string* text : {&id, &name, &user_id, &address}) text->clear();
+    user.reset();
+    topics.clear();
+}
+
+client_state* server_core::arrive(std::string_view id, message& first) {
+    if (clients_.size() >= options_.limits.clients) {
+        ++counts_.overloaded;
+        outgoing refusal;
+        const bool binary = is_binary(first.bytes());
+        call stranger(*this);
+        stranger.binary = binary;
+        if (const auto top = decode(first.bytes())) stranger.correlation = top->correlation;
+        refusal = compose(stranger, kind::failure, message(std::string_view("too many clients")), errc::overloaded);
+        client_state nobody(*this);
+        nobody.id = id;
+        (void)send_now(nobody, refusal);
+        return nullptr;
+    }
+    if (watch_) watch_->drain();
+    client_state& made = clients_.add(id);
+    ++counts_.clients_arrived;
+    made.last_seen = tick_;
+    const auto property = [&](const char* name) {
+        const char* value = zmq_msg_gets(frame_access::raw(first), name);
+        return std::string(value ? value : "");
+    };
+    made.user_id = property("User-Id");
+    made.address = property("Peer-Address");
+    bind_origin(made, first);
+    try {
+        if (hook.connected) hook.connected(handle(made));
+    } catch (...) {
+        log_failure("the hook for arrivals");
+    }
+    return &made;
+}
+
+void server_core::bind_origin(client_state& one, message& from) noexcept {
+    const int origin = zmq_msg_get(frame_access::raw(from), ZMQ_SRCFD);
+    one.check_origin = false;
+    if (origin == one.origin) return;
+    if (const auto old = by_origin_.find(one.origin); old != by_origin_.end() && old->second == &one)
+        by_origin_.erase(old);
+    one.origin = origin;
+    if (origin < 0) return;
+    const auto place = by_origin_.find(origin);
+    if (place != by_origin_.end())
+        place->second = &one;
+    else {
+        // The connection is closed already, or it was never seen: its messages are all that is left of it.
+        one.check_origin = true;
+        perhaps_gone_.emplace_back(&one, one.generation);
+    }
+}
+
+void server_core::connection_changed(connection_event event) {
+    if (event.what == ZMQ_EVENT_ACCEPTED) {
+        by_origin_[event.value] = nullptr;
+        return;
+    }
+    const auto place = by_origin_.find(event.value);
+    if (place == by_origin_.end()) return;
+    client_state* one = place->second;
+    by_origin_.erase(place);
+    if (!one || !one->connected) return;
+    one->check_origin = true;
+    perhaps_gone_.emplace_back(one, one->generation);
+    pump_.look_again();
+}
+
+void server_core::found_empty() noexcept {
+    if (perhaps_gone_.empty()) return;
+    const auto gone = std::exchange(perhaps_gone_, {});
+    for (const auto& [one, generation] : gone)
+        if (one->generation == generation && one->connected && one->check_origin) leave(*one, errc::peer_gone);
+}
+
+// Not found any more at once, but hooks and handlers hear of it in a turn of their own.
+void server_core::leave(client_state& one, errc why) noexcept {
+    if (!std::exchange(one.connected, false)) return;
+    one.departure = why;
+    clients_.forget(one);
+    one.list_node::unlink();
+    if (!std::exchange(one.posted, true)) home.post(one);
+}
+
+void server_core::close_client(client_state& one) noexcept {
+    if (!one.connected) return;
+    if (one.binary) {
+        outgoing goodbye;
+        header top;
+        top.kind = kind::bye;
+        goodbye = with_header(top, {}, {});
+        (void)send_now(one, goodbye);
+    }
+    leave(one, errc::cancelled);
+}
+
+void server_core::depart(client_state& one) noexcept {
+    ++counts_.clients_departed;
+    if (const auto place = by_origin_.find(one.origin); place != by_origin_.end() && place->second == &one)
+        place->second = nullptr;
+    outbound_bytes_ -= one.outbound_bytes;
+    one.outbound_bytes = 0;
+    for (std::size_t left = one.outbound.size(); left > 0; --left) lost(&one, errc::peer_gone);
+    one.outbound.clear();
+    while (!one.topics.empty()) unsubscribe(one, std::string(one.topics.back()));
+    // Nobody is left who could get an answer. What owes none, or may owe none, runs to its end.
+    const bool everything = one.departure == errc::cancelled;
+    one.running.for_each([&](call& running) {
+        if (everything || (running.binary && running.wants_answer())) running.stop(errc::peer_gone);
+    });
+    one.waiting.for_each([&](call& waits) {
+        if (everything || (waits.binary && waits.wants_answer())) refuse(waits, errc::peer_gone);
+    });
+    one.senders.for_each([](send_op& waits) { waits.give_up(errc::peer_gone); });
+    try {
+        if (hook.disconnected) hook.disconnected(handle(one));
+    } catch (...) {
+        log_failure("the hook for departures");
+    }
+    one.departure = errc::none;
+    advance(one);
+    maybe_release(one);
+    if (stopping_) maybe_close();
+}
+
+void server_core::maybe_release(client_state& one) noexcept {
+    if (one.connected || one.posted || one.advancing || one.departure != errc::none || one.calls > 0) return;
+    clients_.release(one);
+}
+
+void server_core::sweep() {
+    ++tick_;
+    sweeper_.arm(std::chrono::seconds(1));
+    const auto ticks = [](std::chrono::milliseconds time) {
+        return static_cast<std::uint32_t>((time.count() + 999) / 1000);
+    };
+    blocked_.for_each([&](client_state& one) {
+        if (tick_ - one.blocked_since > ticks(options_.blocked_expiry)) leave(one, errc::peer_gone);
+    });
+    const std::uint32_t idle = ticks(options_.idle_expiry);
+    if (idle == 0 || tick_ % (idle / 4 + 1) != 0) return;
+    for (client_state* one : clients_.all())
+        if (one->origin < 0 && one->calls == 0 && tick_ - one->last_seen > idle) leave(*one, errc::timed_out);
+}
+
+void server_core::subscribe(client_state& one, std::string_view topic) {
+    if (!one.connected) return;
+    if (topic.size() > name_bytes_max) throw error(errc::too_large, "a topic of more than 255 bytes");
+    if (std::find(one.topics.begin(), one.topics.end(), topic) != one.topics.end()) return;
+    one.topics.emplace_back(topic);
+    topics_[one.topics.back()].push_back(&one);
+}
+
+void server_core::unsubscribe(client_state& one, std::string_view topic) noexcept {
+    std::erase(one.topics, topic);
+    const auto found = topics_.find(std::string(topic));
+    if (found == topics_.end()) return;
+    std::erase(found->second, &one);
+    if (found->second.empty()) topics_.erase(found);
+}
+
+void server_core::for_each_client(const std::function<void(client)>& visit) {
+    for (client_state* one : clients_.all())
+        if (one->connected) visit(handle(*one));
+}
+
+}  // namespace moebius::detail

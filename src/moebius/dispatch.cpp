@@ -1,0 +1,238 @@
+// Requests become handlers: routing, strategies, and the one place where an exception becomes an answer.
+#include "moebius/json_scan.hpp"
+#include "moebius/loop_impl.hpp"
+#include "moebius/server_core.hpp"
+
+namespace moebius::detail {
+namespace {
+
+constexpr unsigned advance_batch = 16;
+
+}  // namespace
+
+call::call(server_core& of) noexcept
+    : context(of.home),
+      job([](weave::job& self) noexcept {
+          call& one = static_cast<call&>(self);
+          one.core.ended(one);
+      }),
+      core(of) {}
+
+void call::renew() noexcept {
+    clear_stop();
+    if (!body.empty() || frame_access::offset(body) != 0) body = message();
+    from = nullptr;
+    rule = nullptr;
+    stop_reason = errc::cancelled;
+    binary = one_way = stream = answered = held = waiting = running = false;
+}
+
+// The carrier becomes a request from here on.
+void server_core::dispatch(call& one, std::string_view name) {
+    free_calls_.pop_back();
+    ++one.from->calls;
+    one.held = true;
+    request asked(one);
+    if (stopping_) return refuse(one, errc::stopping, "the server stops");
+    try {
+        const routing found = rules_.match(name, asked);
+        if (found.to) {
+            one.rule = found.to;
+            return place(one, std::move(asked), found.to->when_busy);
+        }
+        ++(found.refusal == errc::malformed ? counts_.malformed : counts_.unroutable);
+        message_trouble(one, error(found.refusal, found.refusal == errc::malformed ? "no valid JSON object"
+                                                                                   : "no rule for this request"));
+    } catch (const error& failure) {
+        message_trouble(one, failure);
+    } catch (const std::exception& failure) {
+        message_trouble(one, error(errc::handler_failed, failure.what()));
+    }
+}
+
+void server_core::place(call& one, request asked, strategy how) {
+    client_state& from = *one.from;
+    if (handlers_ >= options_.limits.handlers && one.rule->start)
+        return refuse(one, errc::overloaded, "too many handlers run");
+    if (how == strategy::concurrent || (!from.active && from.waiting.empty())) return run(one, std::move(asked));
+    switch (how) {
+        case strategy::ignore:
+            return refuse(one, errc::ignored, "a handler of this client runs");
+        case strategy::replace:
+            counts_.replaced += from.waiting_count + (from.active ? 1 : 0);
+            drop_waiting(from, errc::replaced);
+            if (from.active) from.active->stop(errc::replaced);
+            return enqueue(one, std::move(asked));
+        default:
+            break;
+    }
+    if (from.waiting_count >= options_.limits.queued_requests ||
+        waiting_bytes_ + one.body.size() > options_.limits.queued_bytes)
+        return refuse(one, errc::overloaded, "too many requests wait");
+    enqueue(one, std::move(asked));
+}
+
+void server_core::enqueue(call& one, request asked) noexcept {
+    asked.call_ = nullptr;  // the queue holds the call until its turn
+    one.held = false;
+    one.waiting = true;
+    one.from->waiting.push_back(one);
+    ++one.from->waiting_count;
+    ++waiting_;
+    waiting_bytes_ += one.body.size();
+}
+
+// `running` pins the call until the handler has returned, or its coroutine has ended.
+void server_core::run(call& one, request asked) noexcept {
+    one.running = true;
+    try {
+        if (one.rule->call)
+            one.rule->call(asked);
+        else
+            one.work = one.rule->start(std::move(asked));
+    } catch (...) {
+        failed(one, std::current_exception());
+    }
+    if (!one.work.empty()) return start(one);
+    one.running = false;
+    release(one);  // not while `asked`, or what it was moved to, holds it
+}
+
+void server_core::start(call& one) noexcept {
+    client_state& from = *one.from;
+    from.running.push_back(one);
+    if (one.rule->when_busy != strategy::concurrent) from.active = &one;
+    ++handlers_;
+    if (!one.work.start(one, one)) return finish(one);
+    if (one.rule->time_limit) home.parts().arm(one, std::chrono::steady_clock::now() + *one.rule->time_limit);
+}
+
+void server_core::ended(call& one) noexcept {
+    finish(one);
+}
+
+void server_core::finish(call& one) noexcept {
+    client_state& from = *one.from;
+    if (one.armed()) home.parts().disarm(one);
+    try {
+        one.work.result();
+    } catch (...) {
+        failed(one, std::current_exception());
+    }
+    one.work = {};  // the frame, and usually the request in it
+    one.running = false;
+    one.unlink();
+    --handlers_;
+    if (from.active == &one) from.active = nullptr;
+    release(one);
+    if (!from.waiting.empty()) advance(from);
+    if (stopping_) maybe_close();
+}
+
+// Runs what waits, in order, until a handler suspends; a long queue of short handlers lets others have their turn.
+void server_core::advance(client_state& one) noexcept {
+    if (std::exchange(one.advancing, true)) return;
+    for (unsigned begun = 0; begun < advance_batch && !one.active && !one.waiting.empty(); ++begun) {
+        call& next = one.waiting.front();
+        next.unlink();
+        --one.waiting_count;
+        --waiting_;
+        waiting_bytes_ -= next.body.size();
+        next.waiting = false;
+        next.held = true;
+        run(next, request(next));
+    }
+    one.advancing = false;
+    if (!one.active && !one.waiting.empty() && !std::exchange(one.posted, true)) home.post(one);
+}
+
+void server_core::drop_waiting(client_state& of, errc why) noexcept {
+    while (!of.waiting.empty()) refuse(of.waiting.front(), why);
+}
+
+// An error answer instead of a handler. A call that waits leaves the queue; one that has a handle is left to that.
+void server_core::refuse(call& one, errc why, std::string_view text) noexcept {
+    if (why == errc::overloaded) ++counts_.overloaded;
+    if (why == errc::ignored) ++counts_.ignored;
+    if (why == errc::cancelled) ++counts_.cancelled;
+    // A text client knows nothing of these: it is served as ever, by silence.
+    const bool silent = !one.binary && (why == errc::ignored || why == errc::replaced || why == errc::cancelled);
+    try {
+        if (silent)
+            one.answered = true;
+        else if (one.wants_answer())
+            answer(one, kind::failure, message(text.substr(0, error_text_max)), why);
+    } catch (...) {
+        log_failure("an error answer");
+    }
+    if (!one.waiting) return;
+    one.unlink();
+    one.waiting = false;
+    --one.from->waiting_count;
+    --waiting_;
+    waiting_bytes_ -= one.body.size();
+    release(one);
+}
+
+void server_core::failed(call& one, std::exception_ptr failure) noexcept {
+    errc code = errc::handler_failed;
+    std::string text = "the handler failed";
+    try {
+        std::rethrow_exception(failure);
+    } catch (const cancelled&) {
+        if (one.stop_requested()) {
+            if (one.stop_reason == errc::timed_out) ++counts_.timed_out;
+            return refuse(one, one.stop_reason);
+        }
+        code = errc::cancelled;
+    } catch (const error& known) {
+        code = known.code();
+        text = known.what();
+        if (code == errc::peer_gone && !one.from->connected) return;  // counted where it was found
+    } catch (...) {
+        // Its text is for the log: it may tell a client more than it should know.
+    }
+    ++counts_.handler_errors;
+    refuse(one, code, text);
+    try {
+        if (hook.handler_error) return hook.handler_error(handle(*one.from), one.rule->name, failure);
+        std::rethrow_exception(failure);
+    } catch (...) {
+        log_failure("the handler of " + one.rule->name);
+    }
+}
+
+void server_core::malformed(call& one, std::string_view text) noexcept {
+    free_calls_.pop_back();
+    ++one.from->calls;
+    one.held = true;
+    const request asked(one);
+    ++counts_.malformed;
+    message_trouble(one, error(errc::malformed, std::string(text)));
+}
+
+void server_core::message_trouble(call& one, const error& why) noexcept {
+    refuse(one, why.code(), why.what());
+    try {
+        if (hook.message_error) hook.message_error(handle(*one.from), one.body, why);
+    } catch (...) {
+        log_failure("the hook for message errors");
+    }
+}
+
+void server_core::abandoned(call& one) noexcept {
+    one.held = false;
+    if (one.binary && one.wants_answer() && !closed_) refuse(one, errc::unanswered);
+    release(one);
+}
+
+void server_core::release(call& one) noexcept {
+    if (one.held || one.waiting || one.running) return;
+    client_state& from = *one.from;
+    one.renew();
+    free_calls_.push_back(&one);
+    --from.calls;
+    if (!from.connected) maybe_release(from);
+}
+
+}  // namespace moebius::detail

@@ -1,0 +1,89 @@
+#include "moebius/frames.hpp"
+
+#include <cstring>
+#include <memory>
+#include <new>
+
+namespace moebius {
+
+message::message(std::size_t bytes) {
+    if (zmq_msg_init_size(&frame_, bytes) != 0) throw std::bad_alloc();
+}
+
+message::message(std::string_view text) : message(text.size()) {
+    if (!text.empty()) std::memcpy(data(), text.data(), text.size());
+}
+
+message::message(std::span<const std::byte> bytes) : message(bytes.size()) {
+    if (!bytes.empty()) std::memcpy(data(), bytes.data(), bytes.size());
+}
+
+message message::uninitialized(std::size_t bytes) {
+    return message(bytes);
+}
+
+message message::adopt(std::span<std::byte> bytes, std::function<void()> release) {
+    auto owner = std::make_unique<std::function<void()>>(std::move(release));
+    message made;
+    const auto free = [](void*, void* hint) {
+        const std::unique_ptr<std::function<void()>> last(static_cast<std::function<void()>*>(hint));
+        (*last)();
+    };
+    if (zmq_msg_init_data(&made.frame_, bytes.data(), bytes.size(), free, owner.get()) != 0) throw std::bad_alloc();
+    owner.release();
+    return made;
+}
+
+message message::share() const {
+    message other;
+    // zmq_msg_copy marks the source as shared, which is no change of its content.
+    zmq_msg_copy(&other.frame_, const_cast<zmq_msg_t*>(&frame_));
+    other.offset_ = offset_;
+    return other;
+}
+
+namespace detail {
+namespace {
+
+// The body as a frame, kept alive by the whole it is a part of.
+message tail_of(message whole) {
+    auto keeper = std::make_shared<message>(std::move(whole));
+    const std::span<std::byte> part{keeper->data(), keeper->size()};
+    return message::adopt(part, [keeper] {});
+}
+
+}  // namespace
+
+message bare_frame(message body) {
+    if (frame_access::offset(body) == 0) return body;
+    if (body.size() <= separate_body_bytes) return message(body.bytes());
+    return tail_of(std::move(body));
+}
+
+outgoing with_header(header top, std::string_view name, message body) {
+    outgoing made;
+    const std::size_t offset = frame_access::offset(body);
+    if (name.empty() && offset >= header_bytes && zmq_msg_get(frame_access::raw(body), ZMQ_SHARED) == 0) {
+        top.name_bytes = static_cast<std::uint16_t>(offset - header_bytes);
+        encode(top, frame_access::frame_begin(body));
+        frame_access::set_offset(body, 0);
+        made.head = std::move(body);
+        return made;
+    }
+    top.name_bytes = static_cast<std::uint16_t>(name.size());
+    const std::size_t prefix = header_bytes + name.size();
+    const bool together = body.size() <= separate_body_bytes;
+    made.head = message::uninitialized(prefix + (together ? body.size() : 0));
+    encode(top, made.head.data());
+    if (!name.empty()) std::memcpy(made.head.data() + header_bytes, name.data(), name.size());
+    if (together) {
+        if (!body.empty()) std::memcpy(made.head.data() + prefix, body.data(), body.size());
+    } else {
+        made.tail = bare_frame(std::move(body));
+        made.two_frames = true;
+    }
+    return made;
+}
+
+}  // namespace detail
+}  // namespace moebius

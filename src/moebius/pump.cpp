@@ -1,0 +1,113 @@
+#include "moebius/pump.hpp"
+
+#include "moebius/loop_impl.hpp"
+
+#include <boost/asio/error.hpp>
+
+#include <chrono>
+#include <utility>
+
+namespace moebius::detail {
+namespace {
+
+constexpr std::chrono::milliseconds safety_period{20};
+constexpr unsigned passes_max = 64;  // over blocked peers in one turn
+
+}  // namespace
+
+pump::pump(loop& home, zmq_socket& socket, pumped& owner, unsigned batch)
+    : job([](weave::job& self) noexcept { static_cast<pump&>(self).look(); }),
+      home_(home),
+      socket_(socket),
+      owner_(owner),
+      batch_(batch),
+      descriptor_(home.io()) {}
+
+pump::~pump() {
+    stop();
+}
+
+void pump::start() {
+    if (std::exchange(started_, true)) return;
+    descriptor_.assign(socket_.descriptor());
+    post_look(true);
+}
+
+void pump::stop() noexcept {
+    if (!std::exchange(started_, false)) return;
+    loop::impl& home = home_.parts();
+    home.disarm(*this);
+    if (std::exchange(look_posted_, false)) home.forget(*this);
+    // The descriptor belongs to libzmq. Releasing it ends the wait, whose handler sees that and touches nothing.
+    descriptor_.release();
+}
+
+bool pump::receive_batch() noexcept {
+    for (unsigned received = 0; received < batch_; ++received) {
+        if (!started_) return true;
+        if (!owner_.receive_one()) return true;
+        ++handled_;
+    }
+    return false;
+}
+
+void pump::turn() noexcept {
+    ++counters_.turns;
+    turning_ = true;
+    bool empty = receive_batch();
+    unsigned idle_passes = 0;
+    for (unsigned pass = 0; pass < passes_max && idle_passes < 2 && started_ && owner_.blocked(); ++pass) {
+        const std::uint64_t before = handled_;
+        if (owner_.retry_blocked()) ++handled_;
+        empty = receive_batch();
+        idle_passes = handled_ == before ? idle_passes + 1 : 0;
+    }
+    if (started_ && empty) owner_.found_empty();
+    turning_ = false;
+    if (!started_) return;
+    const bool blocked = owner_.blocked();
+    if (!empty || (blocked && idle_passes < 2) || (!blocked && socket_.readable())) {
+        post_look(true);
+        return;
+    }
+    if (blocked && !armed()) home_.parts().arm(*this, std::chrono::steady_clock::now() + safety_period);
+    sleep();
+}
+
+void pump::post_look(bool certainly) noexcept {
+    look_certainly_ |= certainly;
+    if (std::exchange(look_posted_, true)) return;
+    home_.post(*this);
+}
+
+void pump::look() noexcept {
+    look_posted_ = false;
+    if (!std::exchange(look_certainly_, false)) {
+        ++counters_.rechecks;
+        if (!owner_.blocked() && !socket_.readable()) return;
+        const std::uint64_t before = handled_;
+        turn();
+        if (handled_ != before) ++counters_.recheck_hits;
+        return;
+    }
+    turn();
+}
+
+void pump::sleep() noexcept {
+    if (std::exchange(sleeping_, true)) return;
+    descriptor_.async_wait(boost::asio::posix::stream_descriptor::wait_read,
+                           [this](const boost::system::error_code& failure) {
+                               if (failure) return;  // stopped: this object may be gone
+                               sleeping_ = false;
+                               turn();
+                           });
+}
+
+void pump::expired() noexcept {
+    ++counters_.safety_turns;
+    const std::uint64_t before = handled_;
+    turn();
+    if (handled_ != before) ++counters_.safety_hits;
+}
+
+}  // namespace moebius::detail

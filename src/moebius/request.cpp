@@ -1,0 +1,65 @@
+#include <moebius/request.hpp>
+
+#include "moebius/server_core.hpp"
+
+namespace moebius {
+
+client request::peer() const noexcept {
+    return detail::server_core::handle(*call_->from);
+}
+std::string_view request::command() const noexcept {
+    return call_->rule ? std::string_view(call_->rule->name) : std::string_view();
+}
+const message& request::body() const noexcept {
+    return call_->body;
+}
+message request::take_body() noexcept {
+    return std::move(call_->body);
+}
+std::uint64_t request::correlation_id() const noexcept {
+    return call_->correlation;
+}
+bool request::one_way() const noexcept {
+    return call_->one_way;
+}
+bool request::streaming() const noexcept {
+    return call_->stream || !call_->binary;
+}
+bool request::binary() const noexcept {
+    return call_->binary;
+}
+bool request::answered() const noexcept {
+    return call_->answered;
+}
+
+send_op request::reply(message body) {
+    return call_->core.answer(*call_, detail::kind::reply, std::move(body));
+}
+
+// The header's room is left in front of the text, so that this is the only copy.
+send_op request::reply(std::string_view body) {
+    if (!call_->binary) return reply(message(body));
+    message framed = message::uninitialized(detail::header_bytes + body.size());
+    detail::frame_access::set_offset(framed, detail::header_bytes);
+    if (!body.empty()) std::memcpy(framed.data(), body.data(), body.size());
+    return reply(std::move(framed));
+}
+
+send_op request::write(message item) {
+    return call_->core.answer(*call_, detail::kind::item, std::move(item));
+}
+
+send_op request::finish() {
+    return call_->core.answer(*call_, detail::kind::end, {});
+}
+
+send_op request::fail(errc code, std::string_view text) {
+    message body(text.substr(0, detail::error_text_max));
+    return call_->core.answer(*call_, detail::kind::failure, std::move(body), code);
+}
+
+void request::abandon() noexcept {
+    if (detail::call* left = std::exchange(call_, nullptr)) left->core.abandoned(*left);
+}
+
+}  // namespace moebius

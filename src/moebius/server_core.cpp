@@ -1,0 +1,324 @@
+#include "moebius/server_core.hpp"
+
+#include "moebius/loop_impl.hpp"
+
+#include <array>
+#include <cerrno>
+
+namespace moebius::detail {
+namespace {
+
+constexpr std::chrono::seconds sweep_period{1};
+constexpr std::chrono::seconds cancel_grace{1};  // for handlers that were told to stop
+constexpr int linger_ms = 1000;                  // for what libzmq has taken
+
+int as_option(std::chrono::milliseconds time) {
+    return static_cast<int>(time.count());
+}
+
+}  // namespace
+
+// A task beside the handlers. It deletes itself at its end.
+struct server_core::background final : weave::context, weave::job, list_node {
+    background(server_core& of, task<> what)
+        : context(of.home),
+          job([](weave::job& self) noexcept { static_cast<background&>(self).end(); }),
+          core(of),
+          work(std::move(what)) {}
+
+    void end() noexcept {
+        try {
+            work.result();
+        } catch (const cancelled&) {
+            // By stop(), or by itself.
+        } catch (...) {
+            core.log_failure("a background task");
+        }
+        work = {};
+        server_core& owner = core;
+        delete this;
+        owner.maybe_close();
+    }
+
+    server_core& core;
+    task<> work;
+};
+
+struct server_core::ticker final : timer {
+    ticker(server_core& of, duration how_often, std::function<void()> what)
+        : core(of), period(how_often), tick(std::move(what)) {}
+    ~ticker() { core.home.parts().disarm(*this); }
+    void expired() noexcept override {
+        core.home.parts().arm(*this, std::chrono::steady_clock::now() + period);
+        try {
+            tick();
+        } catch (...) {
+            core.log_failure("a periodic function");
+        }
+    }
+    server_core& core;
+    duration period;
+    std::function<void()> tick;
+};
+
+server_core::clock_timer::~clock_timer() {
+    core_.home.parts().disarm(*this);
+}
+
+void server_core::clock_timer::arm(duration from_now) {
+    core_.home.parts().arm(*this, std::chrono::steady_clock::now() + from_now);
+}
+
+server_core::server_core(loop& on, router& by, server_options with)
+    : home(on),
+      rules_(by),
+      options_(std::move(with)),
+      socket_(on.parts().zmq, ZMQ_ROUTER),
+      pump_(on, socket_, *this, options_.limits.drain_batch),
+      clients_(*this) {
+    configure();
+}
+
+server_core::~server_core() {
+    close();
+}
+
+void server_core::configure() {
+    socket_.set(ZMQ_ROUTER_MANDATORY, 1);
+    socket_.set(ZMQ_ROUTER_HANDOVER, options_.handover ? 1 : 0);
+    socket_.set(ZMQ_SNDHWM, options_.send_queue);
+    socket_.set(ZMQ_RCVHWM, options_.receive_queue);
+    socket_.set(ZMQ_MAXMSGSIZE, static_cast<std::int64_t>(options_.limits.message_bytes));
+    socket_.set(ZMQ_HEARTBEAT_IVL, as_option(options_.heartbeat));
+    socket_.set(ZMQ_HEARTBEAT_TIMEOUT, as_option(options_.dead_after));
+    socket_.set(ZMQ_HEARTBEAT_TTL, as_option(options_.dead_after));
+    socket_.set(ZMQ_HANDSHAKE_IVL, as_option(options_.handshake_limit));
+    socket_.set(ZMQ_BACKLOG, options_.backlog);
+}
+
+void server_core::bind(const std::string& where) {
+    if (closed_ || stopping_) throw error(errc::invalid_state, "the server has stopped");
+    if (!watch_) {
+        watch_.emplace(home, home.parts().zmq, socket_, ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED,
+                       [this](connection_event event) { connection_changed(event); });
+    }
+    socket_.bind(where);
+    endpoint = socket_.last_endpoint();
+    endpoints_.push_back(endpoint);
+    if (!sweeper_.armed()) sweeper_.arm(sweep_period);
+    pump_.start();
+}
+
+call& server_core::spare_call() {
+    if (free_calls_.empty()) {
+        free_calls_.reserve(calls_.size() + 1);
+        free_calls_.push_back(calls_.emplace_back(std::make_unique<call>(*this)).get());
+    }
+    return *free_calls_.back();
+}
+
+bool server_core::receive_one() noexcept {
+    std::array<char, 256> id;
+    int id_bytes = 0;
+    while ((id_bytes = zmq_recv(socket_.get(), id.data(), id.size(), ZMQ_DONTWAIT)) < 0)
+        if (zmq_errno() != EINTR) return false;
+    try {
+        call& carrier = spare_call();
+        zmq_msg_t* frame = frame_access::raw(carrier.body);
+        while (zmq_msg_recv(frame, socket_.get(), 0) < 0)
+            if (zmq_errno() != EINTR) return false;
+        ++counts_.received;
+        counts_.bytes_in += carrier.body.size();
+        accept({id.data(), static_cast<std::size_t>(id_bytes)}, carrier, zmq_msg_more(frame) != 0);
+    } catch (...) {
+        log_failure("a message");
+    }
+    return true;
+}
+
+// The carrier is a free call with the first frame; whoever makes a request of it takes it off the free ones.
+void server_core::accept(std::string_view id, call& carrier, bool more) {
+    message tail;
+    bool excess = false;
+    for (bool rest = more, first = true; rest; first = false) {
+        message frame;
+        zmq_msg_t* raw = frame_access::raw(frame);
+        while (zmq_msg_recv(raw, socket_.get(), 0) < 0)
+            if (zmq_errno() != EINTR) return;
+        rest = zmq_msg_more(raw) != 0;
+        counts_.bytes_in += frame.size();
+        excess |= !first;
+        if (first) tail = std::move(frame);
+    }
+    client_state* from = clients_.find(id);
+    if (!from) from = arrive(id, carrier.body);
+    if (!from) return;
+    from->last_seen = tick_;
+    if (from->check_origin) bind_origin(*from, carrier.body);
+    if (carrier.body.empty() && !more) return;  // a probe
+    carrier.from = from;
+    if (excess) return malformed(carrier, "more than two frames");
+    if (is_binary(carrier.body.bytes())) {
+        from->binary = true;
+        return accept_binary(*from, carrier, std::move(tail), more);
+    }
+    from->binary = false;
+    if (more) return malformed(carrier, "a second frame behind a text");
+    dispatch(carrier, {});
+}
+
+void server_core::accept_binary(client_state& from, call& carrier, message tail, bool two_frames) {
+    carrier.binary = true;
+    const std::optional<header> top = decode(carrier.body.bytes());
+    if (!top || top->name_bytes > name_bytes_max) return malformed(carrier, "no valid header");
+    carrier.correlation = top->correlation;
+    const std::size_t prefix = header_bytes + top->name_bytes;
+    if (two_frames && carrier.body.size() != prefix) return malformed(carrier, "a body in two places");
+    if (top->kind != kind::request && top->kind != kind::one_way) {
+        control(from, *top, carrier.body.text().substr(header_bytes, top->name_bytes));
+        carrier.renew();
+        return;
+    }
+    carrier.one_way = top->kind == kind::one_way;
+    carrier.stream = (top->flags & flag_stream) != 0;
+    carrier.credit_messages = top->credit_messages;
+    carrier.credit_bytes = top->credit_bytes;
+    if (!two_frames) {
+        const std::string_view name = carrier.body.text().substr(header_bytes, top->name_bytes);
+        frame_access::set_offset(carrier.body, prefix);
+        return dispatch(carrier, name);
+    }
+    const message first = std::move(carrier.body);
+    carrier.body = std::move(tail);
+    dispatch(carrier, first.text().substr(header_bytes, top->name_bytes));
+}
+
+void server_core::control(client_state& from, const header& top, std::string_view name) {
+    const auto is_it = [&](call& one) { return one.binary && one.correlation == top.correlation; };
+    switch (top.kind) {
+        case kind::hello:
+            from.name = name;
+            return;
+        case kind::bye:
+            leave(from, errc::peer_gone);
+            return;
+        case kind::credit:
+            if (call* one = from.running.find(is_it)) {
+                // A client that grants more than it could ever use gains nothing by it.
+                constexpr std::int64_t credit_max = std::int64_t{1} << 40;
+                one->credit_messages = std::min(one->credit_messages + top.credit_messages, credit_max);
+                one->credit_bytes = std::min(one->credit_bytes + top.credit_bytes, credit_max);
+                retry_senders(from);
+            }
+            return;
+        case kind::cancel:
+            if (call* one = from.running.find(is_it)) {
+                one->stop(errc::cancelled);
+            } else if (call* queued = from.waiting.find(is_it)) {
+                refuse(*queued, errc::cancelled);
+            }
+            return;
+        default:
+            ++counts_.malformed;
+            return;
+    }
+}
+
+void server_core::start_background(task<> work) {
+    if (closed_ || stopping_) return;
+    auto* one = new background(*this, std::move(work));
+    backgrounds_.push_back(*one);
+    if (!one->work.start(*one, *one)) one->end();
+}
+
+void server_core::every(duration period, std::function<void()> tick) {
+    if (period <= duration::zero()) throw error(errc::invalid_state, "a period of nothing");
+    if (closed_ || stopping_) return;
+    tickers_.push_back(std::make_unique<ticker>(*this, period, std::move(tick)));
+    home.parts().arm(*tickers_.back(), std::chrono::steady_clock::now() + period);
+}
+
+void server_core::begin_stop(duration drain) noexcept {
+    if (closed_) return;
+    if (!stopping_) {
+        stopping_ = true;
+        for (const std::string& one : endpoints_) zmq_unbind(socket_.get(), one.c_str());
+        tickers_.clear();
+        backgrounds_.for_each([](background& one) { one.request_stop(); });
+    }
+    stopper_.arm(drain);
+    maybe_close();
+}
+
+// First the handlers are cancelled, and after a grace nobody is waited for.
+void server_core::stop_step() {
+    if (std::exchange(cancelled_at_stop_, true)) return close();
+    clients_.for_each([this](client_state& one) {
+        drop_waiting(one, errc::stopping);
+        one.running.for_each([](call& running) { running.stop(errc::stopping); });
+    });
+    stopper_.arm(cancel_grace);
+}
+
+void server_core::maybe_close() noexcept {
+    if (!stopping_ || closed_) return;
+    if (handlers_ == 0 && waiting_ == 0 && outbound_bytes_ == 0 && backgrounds_.empty()) close();
+}
+
+void server_core::close() noexcept {
+    if (std::exchange(closed_, true)) return;
+    stopping_ = true;
+    pump_.stop();
+    home.parts().disarm(stopper_);
+    home.parts().disarm(sweeper_);
+    tickers_.clear();
+    // What still runs is destroyed where it is suspended; its destructors run and find a closed server.
+    while (!backgrounds_.empty()) {
+        background& one = backgrounds_.front();
+        home.parts().forget(one);
+        delete &one;
+    }
+    for (const auto& one : calls_) {
+        home.parts().disarm(*one);
+        home.parts().forget(*one);
+        one->work = {};
+    }
+    clients_.for_each([this](client_state& one) {
+        one.connected = false;
+        if (one.posted) home.parts().forget(one);
+    });
+    watch_.reset();
+    zmq_setsockopt(socket_.get(), ZMQ_LINGER, &linger_ms, sizeof linger_ms);
+    socket_.close();
+    if (stops_loop) home.stop();
+}
+
+void server_core::log_failure(std::string_view what) noexcept {
+    std::string line(what);
+    try {
+        throw;
+    } catch (const std::exception& failure) {
+        line += " failed: ";
+        line += failure.what();
+    } catch (...) {
+        line += " failed";
+    }
+    home.log(line);
+}
+
+server_metrics server_core::metrics() const noexcept {
+    server_metrics now = counts_;
+    const pump_counters& pumped_so_far = pump_.counters();
+    now.turns = pumped_so_far.turns;
+    now.rechecks = pumped_so_far.rechecks;
+    now.recheck_hits = pumped_so_far.recheck_hits;
+    now.safety_turns = pumped_so_far.safety_turns;
+    now.safety_hits = pumped_so_far.safety_hits;
+    now.clients = clients_.size();
+    now.handlers = handlers_;
+    now.queued = waiting_;
+    now.outbound_bytes = outbound_bytes_;
+    return now;
+}
+
+}  // namespace moebius::detail

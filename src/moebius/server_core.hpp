@@ -1,0 +1,165 @@
+// The inside of a server. server_core.cpp: life and incoming messages; dispatch.cpp: handlers and strategies;
+// outbound.cpp: everything that is sent; departures.cpp: clients that come and go.
+#pragma once
+
+#include "moebius/client_state.hpp"
+#include "moebius/client_table.hpp"
+#include "moebius/connection_watch.hpp"
+#include "moebius/pump.hpp"
+#include "moebius/zmq_socket.hpp"
+
+#include <moebius/request.hpp>
+#include <moebius/server.hpp>
+
+#include <atomic>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+namespace moebius::detail {
+
+class server_core final : public pumped, public std::enable_shared_from_this<server_core> {
+public:
+    server_core(loop& on, router& by, server_options with);
+    ~server_core();
+    server_core(const server_core&) = delete;
+    server_core& operator=(const server_core&) = delete;
+
+    // server
+    void bind(const std::string& endpoint);
+    void begin_stop(duration drain) noexcept;  // on the loop
+    void close() noexcept;                     // at once
+    [[nodiscard]] bool closed() const noexcept { return closed_; }
+    void start_background(task<> work);  // on the loop
+    void every(duration period, std::function<void()> tick);
+    std::size_t broadcast(message body, const std::function<bool(const client&)>& filter);
+    std::size_t publish(std::string_view topic, message body);
+    void for_each_client(const std::function<void(client)>& visit);
+    [[nodiscard]] server_metrics metrics() const noexcept;
+
+    // client and request
+    send_op send_to(client_state& to, message body);
+    errc try_send(client_state& to, message body);
+    void close_client(client_state& one) noexcept;
+    void subscribe(client_state& one, std::string_view topic);
+    void unsubscribe(client_state& one, std::string_view topic) noexcept;
+    send_op answer(call& of, kind what, message body, errc code = errc::none);
+    void abandoned(call& of) noexcept;  // its request handle is gone
+    [[nodiscard]] static client handle(client_state& of) noexcept { return {of, of.generation}; }
+
+    // send_op
+    [[nodiscard]] errc attempt(send_op& one);
+    void lost(client_state* to, errc why) noexcept;
+
+    // jobs of calls and clients
+    void ended(call& one) noexcept;
+    void advance(client_state& one) noexcept;
+    void depart(client_state& one) noexcept;
+
+    struct hooks {
+        std::function<void(client)> connected, disconnected;
+        std::function<void(client, const message&, const error&)> message_error;
+        std::function<void(client, std::string_view, std::exception_ptr)> handler_error;
+        std::function<void(client, errc)> undelivered;
+    } hook;
+    loop& home;
+    std::string endpoint;
+    bool stops_loop = false;  // server::run() waits
+
+private:
+    struct background;
+    struct ticker;
+    class clock_timer final : public timer {
+    public:
+        clock_timer(server_core& of, void (server_core::*what)()) noexcept : core_(of), what_(what) {}
+        ~clock_timer();
+        void arm(duration from_now);
+
+    private:
+        void expired() noexcept override { (core_.*what_)(); }
+        server_core& core_;
+        void (server_core::*what_)();
+    };
+
+    // server_core.cpp
+    void configure();
+    bool receive_one() noexcept override;
+    void accept(std::string_view id, call& carrier, bool more);
+    void accept_binary(client_state& from, call& carrier, message tail, bool two_frames);
+    void control(client_state& from, const header& top, std::string_view name);
+    void log_failure(std::string_view what) noexcept;  // inside a catch block
+    void maybe_close() noexcept;
+    [[nodiscard]] call& spare_call();
+
+    // dispatch.cpp
+    void dispatch(call& one, std::string_view name);
+    void place(call& one, request asked, strategy how);
+    void enqueue(call& one, request asked) noexcept;
+    void run(call& one, request asked) noexcept;
+    void start(call& one) noexcept;
+    void finish(call& one) noexcept;
+    void drop_waiting(client_state& of, errc why) noexcept;
+    void refuse(call& one, errc why, std::string_view text = {}) noexcept;
+    void failed(call& one, std::exception_ptr failure) noexcept;
+    void malformed(call& one, std::string_view text) noexcept;
+    void message_trouble(call& one, const error& why) noexcept;
+    void release(call& one) noexcept;
+
+    // outbound.cpp
+    [[nodiscard]] bool blocked() const noexcept override { return !blocked_.empty(); }
+    bool retry_blocked() noexcept override;
+    enum class sent : std::uint8_t { all, no_room, gone };
+    [[nodiscard]] sent send_now(const client_state& to, outgoing& what) noexcept;
+    [[nodiscard]] bool has_room(const client_state& to, std::size_t bytes) const noexcept;
+    [[nodiscard]] errc deliver(client_state& to, outgoing what);
+    void retry_senders(client_state& of) noexcept;
+    [[nodiscard]] std::size_t send_to_all(const std::vector<client_state*>& them, std::string_view topic, message body);
+    [[nodiscard]] outgoing compose(const call& of, kind what, message body, errc code) const;
+
+    // departures.cpp
+    void found_empty() noexcept override;
+    client_state* arrive(std::string_view id, message& first);
+    void bind_origin(client_state& one, message& from) noexcept;
+    void connection_changed(connection_event event);
+    void leave(client_state& one, errc why) noexcept;  // departs soon
+    void maybe_release(client_state& one) noexcept;
+    void sweep();
+
+    router& rules_;
+    const server_options options_;
+    zmq_socket socket_;
+    pump pump_;
+    std::optional<connection_watch> watch_;
+    client_table clients_;
+    std::vector<std::unique_ptr<call>> calls_;
+    std::vector<call*> free_calls_;
+    list<client_state> blocked_;
+    std::unordered_map<int, client_state*> by_origin_;
+    std::vector<std::pair<client_state*, std::uint32_t>> perhaps_gone_;
+    std::unordered_map<std::string, std::vector<client_state*>> topics_;
+    std::vector<std::string> endpoints_;
+    list<background> backgrounds_;
+    std::vector<std::unique_ptr<ticker>> tickers_;
+    clock_timer sweeper_{*this, &server_core::sweep};
+    clock_timer stopper_{*this, &server_core::stop_step};
+    server_metrics counts_;
+    std::size_t handlers_ = 0;
+    std::size_t waiting_ = 0;
+    std::size_t waiting_bytes_ = 0;
+    std::size_t outbound_bytes_ = 0;
+    std::uint32_t tick_ = 0;
+    bool stopping_ = false;
+    bool closed_ = false;
+    bool cancelled_at_stop_ = false;
+
+    void stop_step();
+};
+
+}  // namespace moebius::detail
