@@ -65,6 +65,7 @@ public:
 
     // executor
     void post(weave::job& work) noexcept override;
+    void post_next(weave::job& work) noexcept override;
     [[nodiscard]] bool running_here() const noexcept override;
 
     [[nodiscard]] boost::asio::io_context& io() noexcept;

@@ -69,7 +69,8 @@ struct server_metrics {
 };
 
 // All calls are for the loop's thread, or for the time before the loop runs, unless they say otherwise. The router and
-// the loop outlive the server. Its destructor cancels what runs and closes the sockets at once; stop() first is kinder.
+// the loop outlive the server. Its destructor destroys what runs and closes the sockets at once; stop() first is
+// kinder. Neither handlers nor hooks destroy it.
 class server {
 public:
     server(loop& home, router& rules, server_options options = {});

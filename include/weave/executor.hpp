@@ -28,6 +28,9 @@ public:
     // Runs `work` later, never inside this call. Safe from any thread.
     virtual void post(job& work) noexcept = 0;
 
+    // From inside a job: runs `work` soon, if it can before everything else. Here: in its turn.
+    virtual void post_next(job& work) noexcept { post(work); }
+
     // Whether the calling thread is running a job of this executor now.
     [[nodiscard]] virtual bool running_here() const noexcept = 0;
 };

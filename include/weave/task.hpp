@@ -45,7 +45,7 @@ public:
             task_promise_base& promise = finished.promise();
             // Still inside the awaiter's await_suspend: it sees done() and goes on by itself.
             if (promise.starting_) return std::noop_coroutine();
-            if (promise.ended_) promise.context_->home().post(*promise.ended_);
+            if (promise.ended_) promise.context_->home().post_next(*promise.ended_);
             return promise.continuation_ ? promise.continuation_ : std::noop_coroutine();
         }
         void await_resume() const noexcept {}

@@ -84,14 +84,28 @@ void loop::impl::run_ready() noexcept {
         const std::scoped_lock lock(mutex);
         batch.take(inbox);
     }
+    in_job = true;
     while (!batch.empty()) {
-        weave::job& next = batch.pop();
-        next.run(next);
+        weave::job& first = batch.pop();
+        first.run(first);
+        // A client that has its answer may ask again at once: by then the handler must have ended.
+        while (!next.empty()) {
+            weave::job& end = next.pop();
+            end.run(end);
+        }
     }
+    in_job = false;
+}
+
+void loop::impl::post_next(weave::job& work) noexcept {
+    if (in_job && io.get_executor().running_in_this_thread())
+        next.push(work);
+    else
+        post(work);
 }
 
 void loop::impl::forget(const weave::job& work) noexcept {
-    if (ready.remove(work) || batch.remove(work)) return;
+    if (next.remove(work) || batch.remove(work) || ready.remove(work)) return;
     const std::scoped_lock lock(mutex);
     inbox.remove(work);
 }
@@ -162,6 +176,10 @@ void loop::on_signal(std::function<void(int)> heard) {
 
 void loop::post(weave::job& work) noexcept {
     impl_->post(work);
+}
+
+void loop::post_next(weave::job& work) noexcept {
+    impl_->post_next(work);
 }
 
 bool loop::running_here() const noexcept {

@@ -40,6 +40,7 @@ struct loop::impl {
     ~impl();
 
     void post(weave::job& work) noexcept;
+    void post_next(weave::job& work) noexcept;
     void forget(const weave::job& work) noexcept;
     void arm(detail::timer& one, detail::steady_time when);
     void disarm(detail::timer& one) noexcept { timers.remove(one); }
@@ -59,6 +60,8 @@ private:
 
     detail::job_list ready;
     detail::job_list batch;  // what this turn runs
+    detail::job_list next;   // what comes before the rest of it: the ends of coroutines
+    bool in_job = false;
     bool scheduled = false;
 
     std::mutex mutex;

@@ -104,7 +104,6 @@ void server_core::bind(const std::string& where) {
     }
     socket_.bind(where);
     endpoint = socket_.last_endpoint();
-    endpoints_.push_back(endpoint);
     if (!sweeper_.armed()) sweeper_.arm(sweep_period);
     pump_.start();
 }
@@ -241,8 +240,8 @@ void server_core::every(duration period, std::function<void()> tick) {
 void server_core::begin_stop(duration drain) noexcept {
     if (closed_) return;
     if (!stopping_) {
+        // The endpoints stay bound: libzmq's unbind would cut the connections, and the answers with them.
         stopping_ = true;
-        for (const std::string& one : endpoints_) zmq_unbind(socket_.get(), one.c_str());
         tickers_.clear();
         backgrounds_.for_each([](background& one) { one.request_stop(); });
     }

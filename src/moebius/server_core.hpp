@@ -144,7 +144,6 @@ private:
     std::unordered_map<int, client_state*> by_origin_;
     std::vector<std::pair<client_state*, std::uint32_t>> perhaps_gone_;
     std::unordered_map<std::string, std::vector<client_state*>> topics_;
-    std::vector<std::string> endpoints_;
     list<background> backgrounds_;
     std::vector<std::unique_ptr<ticker>> tickers_;
     clock_timer sweeper_{*this, &server_core::sweep};

@@ -18,7 +18,7 @@ zmq_context::zmq_context(int io_threads, int sockets_max) : handle_(zmq_ctx_new(
 }
 
 zmq_context::~zmq_context() {
-    while (zmq_ctx_term(handle_) != 0 && zmq_errno() == EINTR) continue;
+    while (owned_ && zmq_ctx_term(handle_) != 0 && zmq_errno() == EINTR) continue;
 }
 
 zmq_socket::zmq_socket(std::shared_ptr<zmq_context> home, int type)

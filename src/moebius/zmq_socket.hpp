@@ -16,6 +16,7 @@ namespace moebius::detail {
 class zmq_context {
 public:
     zmq_context(int io_threads, int sockets_max);
+    explicit zmq_context(void* of_another) noexcept : handle_(of_another), owned_(false) {}
     ~zmq_context();
     zmq_context(const zmq_context&) = delete;
     zmq_context& operator=(const zmq_context&) = delete;
@@ -23,6 +24,7 @@ public:
 
 private:
     void* handle_;
+    bool owned_ = true;
 };
 
 // Linger is 0 from the start: closing never blocks, and whoever wants unsent messages to go out says so.

@@ -1,0 +1,61 @@
+// A client without a loop: each call blocks its thread.
+//
+//     moebius::message answer = moebius::ask("tcp://127.0.0.1:5560", "echo", "hello", 2s);
+#pragma once
+
+#include <moebius/message.hpp>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace moebius {
+
+namespace detail {
+class zmq_context;
+class zmq_socket;
+}  // namespace detail
+
+struct blocking_client_options {
+    std::string name;
+    std::size_t message_bytes = std::size_t{64} << 20;
+    void* zmq_context = nullptr;  // loop::zmq_context() to reach its inproc endpoints; it ends after this client
+};
+
+// One request at a time, from one thread at a time. After an error it can be used again: late answers are dropped.
+// Every call throws error: the server's, timed_out (nothing is known about the request), transport.
+class blocking_client {
+public:
+    explicit blocking_client(const std::string& endpoint, blocking_client_options options = {});
+    ~blocking_client();
+    blocking_client(const blocking_client&) = delete;
+    blocking_client& operator=(const blocking_client&) = delete;
+
+    message call(std::string_view command, message body, std::chrono::milliseconds timeout);
+    void notify(std::string_view command, message body, std::chrono::milliseconds timeout);
+    // Calls each(item) for every item; false ends the stream early. `timeout` is for each item.
+    void stream(std::string_view command, message body, std::chrono::milliseconds timeout,
+                const std::function<bool(message)>& each);
+
+private:
+    struct request_frame;
+    struct answer;
+    using deadline = std::chrono::steady_clock::time_point;
+    void send(const request_frame& head, std::string_view command, message body, deadline until);
+    answer receive(std::uint64_t correlation, deadline until);
+    void wait(short events, deadline until);
+
+    std::shared_ptr<detail::zmq_context> context_;
+    std::unique_ptr<detail::zmq_socket> socket_;
+    std::uint64_t last_correlation_ = 0;
+};
+
+// Connects, asks once, and closes.
+message ask(const std::string& endpoint, std::string_view command, std::string_view body,
+            std::chrono::milliseconds timeout);
+
+}  // namespace moebius

@@ -1,0 +1,155 @@
+#include <moebius/blocking_client.hpp>
+
+#include "moebius/frames.hpp"
+#include "moebius/wire.hpp"
+#include "moebius/zmq_socket.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <limits>
+#include <utility>
+
+namespace moebius {
+
+namespace {
+
+using clock = std::chrono::steady_clock;
+
+constexpr std::uint32_t window_messages = 1024;
+constexpr std::uint32_t window_bytes = 8U << 20;
+
+}  // namespace
+
+struct blocking_client::request_frame {
+    detail::header top;
+};
+
+struct blocking_client::answer {
+    detail::kind what{};
+    message body;
+};
+
+blocking_client::blocking_client(const std::string& endpoint, blocking_client_options options)
+    : context_(options.zmq_context ? std::make_shared<detail::zmq_context>(options.zmq_context)
+                                   : std::make_shared<detail::zmq_context>(1, 16)),
+      socket_(std::make_unique<detail::zmq_socket>(context_, ZMQ_DEALER)) {
+    constexpr int linger_ms = 1000;  // a message without an answer is to leave, too
+    socket_->set(ZMQ_LINGER, linger_ms);
+    socket_->set(ZMQ_MAXMSGSIZE, static_cast<std::int64_t>(options.message_bytes));
+    socket_->connect(endpoint);
+    if (options.name.empty()) return;
+    request_frame hello;
+    hello.top.kind = detail::kind::hello;
+    send(hello, std::string_view(options.name).substr(0, detail::name_bytes_max), {}, clock::now());
+}
+
+blocking_client::~blocking_client() = default;
+
+void blocking_client::wait(short events, deadline until) {
+    for (;;) {
+        const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - clock::now());
+        zmq_pollitem_t item{socket_->get(), 0, events, 0};
+        const long patience = std::clamp<long>(left.count(), 0, std::numeric_limits<int>::max());
+        const int ready = zmq_poll(&item, 1, patience);
+        if (ready > 0) return;
+        if (ready < 0 && zmq_errno() != EINTR) detail::throw_zmq("waiting for the server");
+        if (clock::now() >= until) throw error(errc::timed_out, "no answer in time");
+    }
+}
+
+void blocking_client::send(const request_frame& head, std::string_view command, message body, deadline until) {
+    if (command.size() > detail::name_bytes_max) throw error(errc::too_large, "a command of more than 255 bytes");
+    detail::outgoing what = detail::with_header(head.top, command, std::move(body));
+    const auto send_frame = [&](message& frame, int flags) {
+        while (zmq_msg_send(detail::frame_access::raw(frame), socket_->get(), flags | ZMQ_DONTWAIT) < 0) {
+            if (zmq_errno() == EAGAIN)
+                wait(ZMQ_POLLOUT, until);
+            else if (zmq_errno() != EINTR)
+                detail::throw_zmq("a request");
+        }
+    };
+    send_frame(what.head, what.two_frames ? ZMQ_SNDMORE : 0);
+    if (what.two_frames) send_frame(what.tail, 0);
+}
+
+blocking_client::answer blocking_client::receive(std::uint64_t correlation, deadline until) {
+    for (;;) {
+        message head, tail;
+        const auto receive_frame = [&](message& frame, int flags) {
+            while (zmq_msg_recv(detail::frame_access::raw(frame), socket_->get(), flags) < 0) {
+                if (zmq_errno() == EAGAIN)
+                    wait(ZMQ_POLLIN, until);
+                else if (zmq_errno() != EINTR)
+                    detail::throw_zmq("an answer");
+            }
+            return zmq_msg_more(detail::frame_access::raw(frame)) != 0;
+        };
+        const bool two_frames = receive_frame(head, ZMQ_DONTWAIT);
+        if (two_frames && receive_frame(tail, 0)) {
+            for (message excess; receive_frame(excess, 0);) continue;
+            throw error(errc::malformed, "an answer of more than two frames");
+        }
+        const std::optional<detail::header> top = detail::decode(head.bytes());
+        if (!top || top->correlation != correlation) continue;  // late, or not for us
+        if (!two_frames) {
+            detail::frame_access::set_offset(head, detail::header_bytes + top->name_bytes);
+            tail = std::move(head);
+        }
+        if (top->kind == detail::kind::failure) throw error(static_cast<errc>(top->code), std::string(tail.text()));
+        return {top->kind, std::move(tail)};
+    }
+}
+
+message blocking_client::call(std::string_view command, message body, std::chrono::milliseconds timeout) {
+    const deadline until = clock::now() + timeout;
+    request_frame head;
+    head.top.kind = detail::kind::request;
+    head.top.correlation = ++last_correlation_;
+    send(head, command, std::move(body), until);
+    answer got = receive(last_correlation_, until);
+    if (got.what != detail::kind::reply)
+        throw error(errc::not_a_stream, "the server streams, and one answer was asked for");
+    return std::move(got.body);
+}
+
+void blocking_client::notify(std::string_view command, message body, std::chrono::milliseconds timeout) {
+    request_frame head;
+    head.top.kind = detail::kind::one_way;
+    send(head, command, std::move(body), clock::now() + timeout);
+}
+
+void blocking_client::stream(std::string_view command, message body, std::chrono::milliseconds timeout,
+                             const std::function<bool(message)>& each) {
+    request_frame head;
+    head.top.kind = detail::kind::request;
+    head.top.flags = detail::flag_stream;
+    head.top.correlation = ++last_correlation_;
+    head.top.credit_messages = window_messages;
+    head.top.credit_bytes = window_bytes;
+    send(head, command, std::move(body), clock::now() + timeout);
+    request_frame more;
+    more.top.kind = detail::kind::credit;
+    more.top.correlation = last_correlation_;
+    for (;;) {
+        answer got = receive(last_correlation_, clock::now() + timeout);
+        if (got.what == detail::kind::end) return;
+        if (got.what != detail::kind::item) throw error(errc::not_a_stream, "the server gave one answer, no stream");
+        ++more.top.credit_messages;
+        more.top.credit_bytes += static_cast<std::uint32_t>(got.body.size());
+        if (!each(std::move(got.body))) {
+            more.top.kind = detail::kind::cancel;
+            return send(more, {}, {}, clock::now() + timeout);
+        }
+        if (more.top.credit_messages < window_messages / 2 && more.top.credit_bytes < window_bytes / 2) continue;
+        send(more, {}, {}, clock::now() + timeout);
+        more.top.credit_messages = more.top.credit_bytes = 0;
+    }
+}
+
+message ask(const std::string& endpoint, std::string_view command, std::string_view body,
+            std::chrono::milliseconds timeout) {
+    blocking_client client(endpoint);
+    return client.call(command, message(body), timeout);
+}
+
+}  // namespace moebius

@@ -1,0 +1,305 @@
+#include "moebius/requester_core.hpp"
+
+#include "moebius/loop_impl.hpp"
+
+#include <cerrno>
+#include <utility>
+
+namespace moebius::detail {
+namespace {
+
+constexpr int linger_ms = 1000;  // for what libzmq has taken
+
+bool send_frame(void* socket, message& frame, int flags) noexcept {
+    while (zmq_msg_send(frame_access::raw(frame), socket, flags | ZMQ_DONTWAIT) < 0)
+        if (zmq_errno() != EINTR) return false;
+    return true;
+}
+
+int as_option(std::chrono::milliseconds time) {
+    return static_cast<int>(time.count());
+}
+
+}  // namespace
+
+void pending::expired() noexcept {
+    core_->expired(*this);
+}
+
+requester_core::requester_core(loop& on, const std::string& endpoint, requester_options with)
+    : home_(on), options_(std::move(with)), socket_(on.parts().zmq, ZMQ_DEALER), pump_(on, socket_, *this, 64) {
+    socket_.set(ZMQ_SNDHWM, options_.send_queue);
+    socket_.set(ZMQ_RCVHWM, options_.receive_queue);
+    socket_.set(ZMQ_MAXMSGSIZE, static_cast<std::int64_t>(options_.message_bytes));
+    socket_.set(ZMQ_HEARTBEAT_IVL, as_option(options_.heartbeat));
+    socket_.set(ZMQ_HEARTBEAT_TIMEOUT, as_option(options_.dead_after));
+    socket_.set(ZMQ_HEARTBEAT_TTL, as_option(options_.dead_after));
+    socket_.set(ZMQ_RECONNECT_IVL, as_option(options_.reconnect_first));
+    socket_.set(ZMQ_RECONNECT_IVL_MAX, as_option(options_.reconnect_most));
+    watch_.emplace(home_, home_.parts().zmq, socket_, ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED,
+                   [this](connection_event event) { connection_changed(event); });
+    socket_.connect(endpoint);
+    pump_.start();
+    hello();
+}
+
+requester_core::~requester_core() {
+    close();
+}
+
+void requester_core::close() noexcept {
+    if (std::exchange(closed_, true)) return;
+    pump_.stop();
+    fail_older_than(era_ + 1);
+    watch_.reset();
+    zmq_setsockopt(socket_.get(), ZMQ_LINGER, &linger_ms, sizeof linger_ms);
+    socket_.close();
+}
+
+void requester_core::begin(pending& one, header top, std::string_view command, message body, duration timeout) {
+    if (closed_) throw error(errc::peer_gone, "the requester is closed");
+    if (command.size() > name_bytes_max) throw error(errc::too_large, "a command of more than 255 bytes");
+    if (in_flight_ >= options_.requests_max) throw error(errc::overloaded, "too many requests in flight");
+    if (outbound_bytes_ + body.size() > options_.outbound_bytes && !outbound_.empty())
+        throw error(errc::overloaded, "the server takes no more at the moment");
+    if (free_.empty()) {
+        free_.reserve(slots_.size() + 1);
+        slots_.emplace_back();
+        free_.push_back(static_cast<std::uint32_t>(slots_.size() - 1));
+    }
+    slot& place = slots_[free_.back()];
+    one.slot_ = free_.back();
+    top.correlation = correlation_of(one);
+    deliver(with_header(top, command, std::move(body)));
+    free_.pop_back();
+    place.owner = &one;
+    place.era = era_;
+    ++in_flight_;
+    one.core_ = this;
+    one.timeout_ = timeout;
+    extend(one);
+}
+
+void requester_core::extend(pending& one) noexcept {
+    if (one.core_ && one.timeout_ > duration::zero())
+        home_.parts().arm(one, std::chrono::steady_clock::now() + one.timeout_);
+}
+
+void requester_core::suspend_time(pending& one) noexcept {
+    home_.parts().disarm(one);
+}
+
+// The slot is free, and answers that still come for it are stale.
+pending* requester_core::end(std::size_t at) noexcept {
+    slot& place = slots_[at];
+    pending* owner = std::exchange(place.owner, nullptr);
+    ++place.generation;
+    free_.push_back(static_cast<std::uint32_t>(at));  // never grows: begin() made room for all slots
+    --in_flight_;
+    home_.parts().disarm(*owner);
+    owner->core_ = nullptr;
+    return owner;
+}
+
+void requester_core::abandon(pending& one) noexcept {
+    if (!one.core_) return;
+    const std::uint64_t correlation = correlation_of(one);
+    end(one.slot_);
+    control(kind::cancel, correlation, {0, 0});
+}
+
+void requester_core::expired(pending& one) noexcept {
+    ++counts_.timed_out;
+    abandon(one);
+    one.failed(errc::timed_out, "no answer in time");
+}
+
+void requester_core::grant(const pending& one, stream_window more) noexcept {
+    if (one.core_) control(kind::credit, correlation_of(one), more);
+}
+
+void requester_core::control(kind what, std::uint64_t correlation, stream_window more) noexcept {
+    if (closed_) return;
+    header top;
+    top.kind = what;
+    top.correlation = correlation;
+    top.credit_messages = more.messages;
+    top.credit_bytes = more.bytes;
+    try {
+        deliver(with_header(top, {}, {}));
+    } catch (...) {
+        log_failure("a request's control message");
+    }
+}
+
+void requester_core::notify(std::string_view command, message body) {
+    if (closed_) throw error(errc::peer_gone, "the requester is closed");
+    if (command.size() > name_bytes_max) throw error(errc::too_large, "a command of more than 255 bytes");
+    if (outbound_bytes_ + body.size() > options_.outbound_bytes && !outbound_.empty())
+        throw error(errc::overloaded, "the server takes no more at the moment");
+    header top;
+    top.kind = kind::one_way;
+    deliver(with_header(top, command, std::move(body)));
+}
+
+void requester_core::hello() {
+    if (options_.name.empty()) return;
+    header top;
+    top.kind = kind::hello;
+    deliver(with_header(top, std::string_view(options_.name).substr(0, name_bytes_max), {}));
+}
+
+bool requester_core::send_now(outgoing& what) noexcept {
+    if (!send_frame(socket_.get(), what.head, what.two_frames ? ZMQ_SNDMORE : 0)) return false;
+    if (what.two_frames) (void)send_frame(socket_.get(), what.tail, 0);
+    ++counts_.sent;
+    pump_.touched();
+    return true;
+}
+
+void requester_core::deliver(outgoing what) {
+    if (outbound_.empty() && send_now(what)) return;
+    outbound_bytes_ += what.bytes();
+    outbound_.push_back(std::move(what));
+    pump_.touched();
+}
+
+bool requester_core::retry_blocked() noexcept {
+    constexpr unsigned retries = 64;
+    unsigned count = 0;
+    for (; count < retries && !outbound_.empty(); ++count) {
+        const std::size_t bytes = outbound_.front().bytes();
+        if (!send_now(outbound_.front())) break;
+        outbound_.pop_front();
+        outbound_bytes_ -= bytes;
+    }
+    return count > 0;
+}
+
+bool requester_core::receive_one() noexcept {
+    try {
+        message head;
+        zmq_msg_t* raw = frame_access::raw(head);
+        while (zmq_msg_recv(raw, socket_.get(), ZMQ_DONTWAIT) < 0)
+            if (zmq_errno() != EINTR) return false;
+        ++counts_.received;
+        message tail;
+        const bool two_frames = zmq_msg_more(raw) != 0;
+        bool excess = false;
+        for (bool rest = two_frames, first = true; rest; first = false) {
+            message frame;
+            while (zmq_msg_recv(frame_access::raw(frame), socket_.get(), 0) < 0)
+                if (zmq_errno() != EINTR) return false;
+            rest = zmq_msg_more(frame_access::raw(frame)) != 0;
+            excess |= !first;
+            if (first) tail = std::move(frame);
+        }
+        if (excess)
+            ++counts_.malformed;
+        else
+            accept(std::move(head), std::move(tail), two_frames);
+    } catch (...) {
+        log_failure("an answer");
+    }
+    return true;
+}
+
+void requester_core::accept(message head, message tail, bool two_frames) {
+    if (!is_binary(head.bytes())) {
+        if (on_message && !two_frames) on_message({}, std::move(head));
+        return;
+    }
+    const std::optional<header> top = decode(head.bytes());
+    if (!top || (two_frames && head.size() != header_bytes + top->name_bytes)) {
+        ++counts_.malformed;
+        return;
+    }
+    frame_access::set_offset(head, header_bytes + top->name_bytes);
+    if (top->kind == kind::publish) {
+        const std::string topic(reinterpret_cast<const char*>(frame_access::frame_begin(head)) + header_bytes,
+                                top->name_bytes);
+        if (on_message) on_message(topic, two_frames ? std::move(tail) : std::move(head));
+        return;
+    }
+    answered(*top, two_frames ? std::move(tail) : std::move(head));
+}
+
+void requester_core::answered(const header& top, message body) {
+    const std::size_t at = top.correlation & 0xFFFFFFFFU;
+    if (top.kind == kind::bye) return fail_older_than(++era_);  // forgotten; the next request makes it known again
+    if (at >= slots_.size() || !slots_[at].owner || slots_[at].generation != top.correlation >> 32) {
+        ++counts_.stale;
+        return;
+    }
+    switch (top.kind) {
+        case kind::reply:
+            end(at)->heard(answer_kind::reply, std::move(body));
+            return;
+        case kind::item:
+            slots_[at].owner->heard(answer_kind::item, std::move(body));
+            return;
+        case kind::end:
+            end(at)->heard(answer_kind::end, std::move(body));
+            return;
+        case kind::failure:
+            end(at)->failed(static_cast<errc>(top.code), body.text());
+            return;
+        default:
+            ++counts_.malformed;
+            return;
+    }
+}
+
+void requester_core::connection_changed(connection_event event) {
+    const bool now = event.what == ZMQ_EVENT_HANDSHAKE_SUCCEEDED;
+    if (now) {
+        if (counts_.connects++ > 0) hello();
+    } else if (connected_) {
+        ++counts_.disconnects;
+        ++era_;
+        lost_ = true;
+        pump_.look_again();
+    }
+    if (std::exchange(connected_, now) == now) return;
+    try {
+        if (on_connection) on_connection(now);
+    } catch (...) {
+        log_failure("the hook for connections");
+    }
+}
+
+// Every answer that the lost connection had brought is read: what is still in flight from before will have none.
+void requester_core::found_empty() noexcept {
+    if (std::exchange(lost_, false)) fail_older_than(era_);
+}
+
+void requester_core::fail_older_than(std::uint32_t era) noexcept {
+    for (std::size_t at = 0; at < slots_.size(); ++at)
+        if (slots_[at].owner && slots_[at].era < era) end(at)->failed(errc::peer_gone, "the connection was lost");
+}
+
+void requester_core::log_failure(std::string_view what) noexcept {
+    std::string line(what);
+    try {
+        throw;
+    } catch (const std::exception& failure) {
+        line += " failed: ";
+        line += failure.what();
+    } catch (...) {
+        line += " failed";
+    }
+    home_.log(line);
+}
+
+requester_metrics requester_core::metrics() const noexcept {
+    requester_metrics now = counts_;
+    now.turns = pump_.counters().turns;
+    now.recheck_hits = pump_.counters().recheck_hits;
+    now.safety_turns = pump_.counters().safety_turns;
+    now.safety_hits = pump_.counters().safety_hits;
+    now.in_flight = in_flight_;
+    now.outbound_bytes = outbound_bytes_;
+    return now;
+}
+
+}  // namespace moebius::detail

@@ -1,0 +1,119 @@
+// The inside of a requester: slots for what is in flight, and the socket.
+#pragma once
+
+#include "moebius/connection_watch.hpp"
+#include "moebius/frames.hpp"
+#include "moebius/pump.hpp"
+#include "moebius/wire.hpp"
+#include "moebius/zmq_socket.hpp"
+
+#include <moebius/requester.hpp>
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace moebius::detail {
+
+class requester_core final : public pumped {
+public:
+    requester_core(loop& on, const std::string& endpoint, requester_options with);
+    ~requester_core();
+    requester_core(const requester_core&) = delete;
+    requester_core& operator=(const requester_core&) = delete;
+
+    // Puts `one` in flight and sends the request. Throws error(overloaded, too_large, peer_gone); it is not in flight
+    // then. A timeout of zero: none.
+    void begin(pending& one, header top, std::string_view command, message body, duration timeout);
+    // The owner wants no more: frees the slot and tells the server. Harmless for one that is ended.
+    void abandon(pending& one) noexcept;
+    void expired(pending& one) noexcept;
+    void extend(pending& one) noexcept;  // its time begins anew
+    void suspend_time(pending& one) noexcept;
+    void grant(const pending& one, stream_window more) noexcept;
+    void notify(std::string_view command, message body);
+    void close() noexcept;  // everything in flight fails
+
+    [[nodiscard]] requester_metrics metrics() const noexcept;
+    [[nodiscard]] loop& home() const noexcept { return home_; }
+    [[nodiscard]] bool connected() const noexcept { return connected_; }
+
+    std::function<void(std::string_view, message)> on_message;
+    std::function<void(bool)> on_connection;
+
+private:
+    struct slot {
+        pending* owner = nullptr;
+        std::uint32_t generation = 1;
+        std::uint32_t era = 0;
+    };
+
+    bool receive_one() noexcept override;
+    [[nodiscard]] bool blocked() const noexcept override { return !outbound_.empty(); }
+    bool retry_blocked() noexcept override;
+    void found_empty() noexcept override;
+    void accept(message head, message tail, bool two_frames);
+    void answered(const header& top, message body);
+    void fail_older_than(std::uint32_t era) noexcept;
+    pending* end(std::size_t at) noexcept;
+    void connection_changed(connection_event event);
+    void hello();
+    [[nodiscard]] bool send_now(outgoing& what) noexcept;
+    void deliver(outgoing what);
+    void control(kind what, std::uint64_t correlation, stream_window more) noexcept;
+    [[nodiscard]] std::uint64_t correlation_of(const pending& one) const noexcept {
+        return std::uint64_t{slots_[one.slot_].generation} << 32 | one.slot_;
+    }
+    void log_failure(std::string_view what) noexcept;
+
+    loop& home_;
+    const requester_options options_;
+    zmq_socket socket_;
+    pump pump_;
+    std::optional<connection_watch> watch_;
+    std::vector<slot> slots_;
+    std::vector<std::uint32_t> free_;
+    std::list<outgoing> outbound_;
+    std::size_t outbound_bytes_ = 0;
+    std::size_t in_flight_ = 0;
+    std::uint32_t era_ = 0;  // of connections
+    bool lost_ = false;      // a connection ended; what it had delivered is not yet read
+    bool connected_ = false;
+    bool closed_ = false;
+    requester_metrics counts_;
+};
+
+// What a stream and its next() share.
+class stream_state final : public pending {
+public:
+    stream_state(std::shared_ptr<requester_core> core, std::string_view command, message body, duration silence_max,
+                 stream_window window);
+    ~stream_state() override;
+
+    [[nodiscard]] bool ready() const noexcept { return !items_.empty() || ended_ || failure_ != errc::none; }
+    std::optional<message> take();
+    void wait_begins(next_op& one);
+    void wait_ends() noexcept;
+
+private:
+    void heard(answer_kind what, message body) noexcept override;
+    void failed(errc why, std::string_view text) noexcept override;
+    void wake() noexcept;
+
+    std::shared_ptr<requester_core> core_;
+    std::deque<message> items_;
+    next_op* waiting_ = nullptr;
+    const stream_window window_;
+    stream_window consumed_{0, 0};
+    std::string text_;
+    errc failure_ = errc::none;
+    bool ended_ = false;
+};
+
+}  // namespace moebius::detail
