@@ -21,7 +21,7 @@ class zmq_socket;
 }  // namespace detail
 
 struct blocking_client_options {
-    std::string name;
+    std::string name{};
     std::size_t message_bytes = std::size_t{64} << 20;
     void* zmq_context = nullptr;  // loop::zmq_context() to reach its inproc endpoints; it ends after this client
 };

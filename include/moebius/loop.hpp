@@ -28,7 +28,7 @@ struct loop_options {
     unsigned offload_threads = 2;      // started when the first work is offloaded
     std::size_t offload_queue = 1024;  // works that wait for a thread; over it offload() throws overloaded
     // Where lines about trouble go; the default writes them to the standard error stream. On the loop's thread.
-    std::function<void(std::string_view)> log;
+    std::function<void(std::string_view)> log{};
 };
 
 // One thread runs it at a time. Unless a call says otherwise it is for that thread, or for the time before it runs.

@@ -135,7 +135,7 @@ public:
     requester& operator=(const requester&) = delete;
 
     // One answer. Errors come from co_await, or as the outcome that `done` is called with, once, on the loop, never
-    // inside call(); those that the requester's end fails are called after it.
+    // inside call(), at the latest inside the requester's destructor.
     call_op call(std::string_view command, message body, duration timeout);
     void call(std::string_view command, message body, duration timeout,
               std::function<void(weave::outcome_of<message>)> done);

@@ -1,5 +1,6 @@
 #include <moebius/requester.hpp>
 
+#include "moebius/loop_impl.hpp"
 #include "moebius/requester_core.hpp"
 
 #include <utility>
@@ -20,10 +21,7 @@ call_op::~call_op() {
 }
 
 void call_op::heard(detail::answer_kind what, message body) noexcept {
-    if (what != detail::answer_kind::reply) {
-        core_->abandon(*this);
-        return failed(errc::not_a_stream, "the server streams, and one answer was asked for");
-    }
+    if (what != detail::answer_kind::reply) return failed(errc::not_a_stream, detail::stream_text);
     answer_ = std::move(body);
     done_ = true;
     wake();
@@ -48,61 +46,73 @@ message call_op::await_resume() {
 
 // -- one answer, by callback --------------------------------------------------------------------------------
 
-namespace {
+namespace detail {
 
 // It deletes itself when its callback has been called.
-class callback_call final : detail::pending, weave::job {
+class callback_call final : pending, weave::job, list_node {
 public:
     using callback = std::function<void(weave::outcome_of<message>)>;
 
-    callback_call(std::shared_ptr<detail::requester_core> core, callback done)
-        : job([](weave::job& self) noexcept { static_cast<callback_call&>(self).finish(); }),
-          core_(std::move(core)),
-          done_(std::move(done)) {}
-
-    // Takes itself over: the object lives until its callback was called.
-    static void start(std::unique_ptr<callback_call> one, std::string_view command, message body, duration timeout) {
-        detail::header top;
-        top.kind = detail::kind::request;
-        callback_call& self = *one.release();
+    static void start(requester_core& core, std::string_view command, message body, duration timeout, callback done) {
+        std::unique_ptr<callback_call> made(new callback_call(core, std::move(done)));
+        header top;
+        top.kind = kind::request;
+        core.callbacks_.push_back(*made);
+        callback_call& self = *made.release();
         try {
-            self.core_->begin(self, top, command, std::move(body), timeout);
+            core.begin(self, top, command, std::move(body), timeout);
         } catch (const error& failure) {
             self.failed(failure.code(), failure.what());
         }
     }
+    // Now, and not in its turn.
+    static void hurry(callback_call& one) noexcept {
+        one.home_.parts().forget(one);
+        one.finish();
+    }
 
 private:
-    void heard(detail::answer_kind what, message body) noexcept override {
-        if (what != detail::answer_kind::reply) {
-            core_->abandon(*this);
-            return failed(errc::not_a_stream, "the server streams, and one answer was asked for");
-        }
+    friend class requester_core;
+    template <class T>
+    friend class list;
+
+    callback_call(requester_core& core, callback done)
+        : job([](weave::job& self) noexcept { static_cast<callback_call&>(self).finish(); }),
+          home_(core.home()),
+          done_(std::move(done)) {}
+
+    void heard(answer_kind what, message body) noexcept override {
+        if (what != answer_kind::reply) return failed(errc::not_a_stream, stream_text);
         answer_ = std::move(body);
-        core_->home().post(*this);
+        home_.post(*this);
     }
     void failed(errc why, std::string_view text) noexcept override {
         failure_ = std::make_exception_ptr(error(why, std::string(text)));
-        core_->home().post(*this);
+        home_.post(*this);
     }
     void finish() noexcept {
         const std::unique_ptr<callback_call> self(this);
+        list_node::unlink();
         try {
             done_(failure_ ? weave::outcome_of<message>(failure_) : weave::outcome_of<message>(std::move(answer_)));
         } catch (const std::exception& failure) {
-            core_->home().log(std::string("the callback of a request failed: ") + failure.what());
+            home_.log(std::string("the callback of a request failed: ") + failure.what());
         } catch (...) {
-            core_->home().log("the callback of a request failed");
+            home_.log("the callback of a request failed");
         }
     }
 
-    std::shared_ptr<detail::requester_core> core_;
+    loop& home_;
     callback done_;
     message answer_;
     std::exception_ptr failure_;
 };
 
-}  // namespace
+void requester_core::end_callbacks() noexcept {
+    while (!callbacks_.empty()) callback_call::hurry(callbacks_.front());
+}
+
+}  // namespace detail
 
 // -- streams ------------------------------------------------------------------------------------------------
 
@@ -222,7 +232,7 @@ call_op requester::call(std::string_view command, message body, duration timeout
 
 void requester::call(std::string_view command, message body, duration timeout,
                      std::function<void(weave::outcome_of<message>)> done) {
-    callback_call::start(std::make_unique<callback_call>(core_, std::move(done)), command, std::move(body), timeout);
+    detail::callback_call::start(*core_, command, std::move(body), timeout, std::move(done));
 }
 
 stream requester::open(std::string_view command, message body, duration silence_max, stream_window window) {

@@ -51,6 +51,7 @@ void requester_core::close() noexcept {
     if (std::exchange(closed_, true)) return;
     pump_.stop();
     fail_older_than(era_ + 1);
+    end_callbacks();
     watch_.reset();
     zmq_setsockopt(socket_.get(), ZMQ_LINGER, &linger_ms, sizeof linger_ms);
     socket_.close();
@@ -76,6 +77,7 @@ void requester_core::begin(pending& one, header top, std::string_view command, m
     place.era = era_;
     ++in_flight_;
     one.core_ = this;
+    one.streams_ = (top.flags & flag_stream) != 0;
     one.timeout_ = timeout;
     extend(one);
 }
@@ -236,7 +238,7 @@ void requester_core::answered(const header& top, message body) {
             end(at)->heard(answer_kind::reply, std::move(body));
             return;
         case kind::item:
-            slots_[at].owner->heard(answer_kind::item, std::move(body));
+            item(*slots_[at].owner, std::move(body));
             return;
         case kind::end:
             end(at)->heard(answer_kind::end, std::move(body));
@@ -248,6 +250,12 @@ void requester_core::answered(const header& top, message body) {
             ++counts_.malformed;
             return;
     }
+}
+
+void requester_core::item(pending& of, message body) {
+    if (of.streams_) return of.heard(answer_kind::item, std::move(body));
+    abandon(of);
+    of.failed(errc::not_a_stream, stream_text);
 }
 
 void requester_core::connection_changed(connection_event event) {

@@ -7,6 +7,7 @@
 #include "moebius/wire.hpp"
 #include "moebius/zmq_socket.hpp"
 
+#include <moebius/detail/list.hpp>
 #include <moebius/requester.hpp>
 
 #include <cstdint>
@@ -20,6 +21,10 @@
 #include <vector>
 
 namespace moebius::detail {
+
+class callback_call;
+
+constexpr std::string_view stream_text = "the server streams, and one answer was asked for";
 
 class requester_core final : public pumped {
 public:
@@ -38,7 +43,7 @@ public:
     void suspend_time(pending& one) noexcept;
     void grant(const pending& one, stream_window more) noexcept;
     void notify(std::string_view command, message body);
-    void close() noexcept;  // everything in flight fails
+    void close() noexcept;  // everything in flight fails, and no callback is left uncalled
 
     [[nodiscard]] requester_metrics metrics() const noexcept;
     [[nodiscard]] loop& home() const noexcept { return home_; }
@@ -60,6 +65,7 @@ private:
     void found_empty() noexcept override;
     void accept(message head, message tail, bool two_frames);
     void answered(const header& top, message body);
+    void item(pending& of, message body);
     void fail_older_than(std::uint32_t era) noexcept;
     pending* end(std::size_t at) noexcept;
     void connection_changed(connection_event event);
@@ -71,7 +77,9 @@ private:
         return std::uint64_t{slots_[one.slot_].generation} << 32 | one.slot_;
     }
     void log_failure(std::string_view what) noexcept;
+    void end_callbacks() noexcept;
 
+    friend class callback_call;
     loop& home_;
     const requester_options options_;
     zmq_socket socket_;
@@ -79,6 +87,7 @@ private:
     std::optional<connection_watch> watch_;
     std::vector<slot> slots_;
     std::vector<std::uint32_t> free_;
+    list<callback_call> callbacks_;
     std::list<outgoing> outbound_;
     std::size_t outbound_bytes_ = 0;
     std::size_t in_flight_ = 0;

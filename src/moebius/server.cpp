@@ -3,29 +3,6 @@
 #include "moebius/server_core.hpp"
 
 namespace moebius {
-namespace {
-
-// A function that any thread hands to the loop; it deletes itself when it has run.
-template <class F>
-struct errand final : weave::job {
-    errand(std::shared_ptr<detail::server_core> to, F what)
-        : job([](weave::job& self) noexcept {
-              const std::unique_ptr<errand> one(&static_cast<errand&>(self));
-              one->function(*one->core);
-          }),
-          core(std::move(to)),
-          function(std::move(what)) {}
-    std::shared_ptr<detail::server_core> core;
-    F function;
-};
-
-template <class F>
-void send_errand(const std::shared_ptr<detail::server_core>& to, F what) {
-    to->home.post(*new errand<F>(to, std::move(what)));
-}
-
-}  // namespace
-
 server::server(loop& home, router& rules, server_options options)
     : core_(std::make_shared<detail::server_core>(home, rules, std::move(options))) {}
 
@@ -48,7 +25,7 @@ void server::run() {
 }
 
 void server::stop(duration drain) noexcept {
-    send_errand(core_, [drain](detail::server_core& core) { core.begin_stop(drain); });
+    core_->run_on_loop([core = core_.get(), drain] { core->begin_stop(drain); });
 }
 
 void server::stop_on_signals(duration drain) {
@@ -63,7 +40,7 @@ bool server::stopped() const noexcept {
 
 void server::spawn(task<> background) {
     auto work = std::make_shared<task<>>(std::move(background));
-    send_errand(core_, [work](detail::server_core& core) { core.start_background(std::move(*work)); });
+    core_->run_on_loop([core = core_.get(), work] { core->start_background(std::move(*work)); });
 }
 
 void server::every(duration period, std::function<void()> tick) {

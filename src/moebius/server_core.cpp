@@ -81,6 +81,7 @@ server_core::server_core(loop& on, router& by, server_options with)
 
 server_core::~server_core() {
     close();
+    home.parts().forget(errands_);  // stop() after the end posts one more
 }
 
 void server_core::configure() {
@@ -223,6 +224,28 @@ void server_core::control(client_state& from, const header& top, std::string_vie
     }
 }
 
+server_core::errands::errands(server_core& of) noexcept
+    : job([](weave::job& self) noexcept {
+          errands& one = static_cast<errands&>(self);
+          std::vector<std::function<void()>> now;
+          {
+              const std::scoped_lock lock(one.mutex);
+              now.swap(one.waiting);
+          }
+          for (const auto& errand : now) errand();
+      }),
+      core(of) {}
+
+void server_core::run_on_loop(std::function<void()> what) noexcept {
+    bool first = false;
+    {
+        const std::scoped_lock lock(errands_.mutex);
+        first = errands_.waiting.empty();
+        errands_.waiting.push_back(std::move(what));
+    }
+    if (first) home.post(errands_);
+}
+
 void server_core::start_background(task<> work) {
     if (closed_ || stopping_) return;
     auto* one = new background(*this, std::move(work));
@@ -270,6 +293,7 @@ void server_core::close() noexcept {
     pump_.stop();
     home.parts().disarm(stopper_);
     home.parts().disarm(sweeper_);
+    home.parts().forget(errands_);
     tickers_.clear();
     // What still runs is destroyed where it is suspended; its destructors run and find a closed server.
     while (!backgrounds_.empty()) {

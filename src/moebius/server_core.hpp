@@ -16,6 +16,7 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -25,12 +26,15 @@
 
 namespace moebius::detail {
 
-class server_core final : public pumped, public std::enable_shared_from_this<server_core> {
+class server_core final : public pumped {
 public:
     server_core(loop& on, router& by, server_options with);
     ~server_core();
     server_core(const server_core&) = delete;
     server_core& operator=(const server_core&) = delete;
+
+    // Any thread: `what` runs on the loop, soon, unless the server is closed by then.
+    void run_on_loop(std::function<void()> what) noexcept;
 
     // server
     void bind(const std::string& endpoint);
@@ -76,6 +80,12 @@ public:
 private:
     struct background;
     struct ticker;
+    struct errands final : weave::job {
+        explicit errands(server_core& of) noexcept;
+        server_core& core;
+        std::mutex mutex;
+        std::vector<std::function<void()>> waiting;  // guarded by mutex
+    };
     class clock_timer final : public timer {
     public:
         clock_timer(server_core& of, void (server_core::*what)()) noexcept : core_(of), what_(what) {}
@@ -144,6 +154,7 @@ private:
     std::unordered_map<int, client_state*> by_origin_;
     std::vector<std::pair<client_state*, std::uint32_t>> perhaps_gone_;
     std::unordered_map<std::string, std::vector<client_state*>> topics_;
+    errands errands_{*this};
     list<background> backgrounds_;
     std::vector<std::unique_ptr<ticker>> tickers_;
     clock_timer sweeper_{*this, &server_core::sweep};

@@ -23,7 +23,7 @@ protected:
 
 private:
     friend class requester_core;
-    // `item` may come again; after the others the request is ended.
+    // Of a stream: `item` may come again. After everything else the request is ended.
     virtual void heard(answer_kind what, message body) noexcept = 0;
     // The request is ended.
     virtual void failed(errc why, std::string_view text) noexcept = 0;
@@ -31,6 +31,7 @@ private:
 
     requester_core* core_ = nullptr;  // while it is in flight
     std::uint32_t slot_ = 0;
+    bool streams_ = false;  // items are welcome
     std::chrono::steady_clock::duration timeout_{};
 };
 
