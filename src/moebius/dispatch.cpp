@@ -24,6 +24,8 @@ void call::renew() noexcept {
     from = nullptr;
     rule = nullptr;
     stop_reason = errc::cancelled;
+    correlation = 0;  // an answer to what has none must not look like one to the request before
+    credit_messages = credit_bytes = 0;
     binary = one_way = stream = answered = held = waiting = running = false;
 }
 

@@ -157,18 +157,14 @@ void server_core::accept(std::string_view id, call& carrier, bool more) {
     if (from->check_origin) bind_origin(*from, carrier.body);
     if (carrier.body.empty() && !more) return;  // a probe
     carrier.from = from;
+    from->binary = carrier.binary = is_binary(carrier.body.bytes());
     if (excess) return malformed(carrier, "more than two frames");
-    if (is_binary(carrier.body.bytes())) {
-        from->binary = true;
-        return accept_binary(*from, carrier, std::move(tail), more);
-    }
-    from->binary = false;
+    if (from->binary) return accept_binary(*from, carrier, std::move(tail), more);
     if (more) return malformed(carrier, "a second frame behind a text");
     dispatch(carrier, {});
 }
 
 void server_core::accept_binary(client_state& from, call& carrier, message tail, bool two_frames) {
-    carrier.binary = true;
     const std::optional<header> top = decode(carrier.body.bytes());
     if (!top || top->name_bytes > name_bytes_max) return malformed(carrier, "no valid header");
     carrier.correlation = top->correlation;
