@@ -5,6 +5,7 @@
 
 A comment in front of a block says where it is from: <!-- FILE --> for a part of a file, <!-- output of FILE --> for
 what its comment "Prints:" says, <!-- vector NAME --> for the bytes of a test vector. Code without one is a finding.
+The errors of the wire page are those of error.hpp.
 """
 import re
 import sys
@@ -72,6 +73,17 @@ def check_first_page(tree, blocks):
         findings.append("the first page does not show what the client prints")
 
 
+def check_errors(tree):
+    """Each error has its row in the wire page, under its number."""
+    header = (tree / "include/moebius/error.hpp").read_text()
+    page = (tree / "docs/moebius-wire.md").read_text()
+    declared = re.findall(r"^    (\w+) = (\d+),", header, re.MULTILINE)
+    documented = re.findall(r"^\| (\d+) \| `(\w+)` \|", page, re.MULTILINE)
+    wanted = {(number, name) for name, number in declared if name not in ("none", "application")}
+    if len(wanted) < 10 or wanted != set(documented):
+        findings.append(f"errors of error.hpp and of the wire page differ: {sorted(wanted ^ set(documented))}")
+
+
 def main():
     tree = Path(sys.argv[1])
     count = 0
@@ -81,6 +93,7 @@ def main():
         count += len(blocks)
         for block in blocks:
             check_block(tree, f"{document}:{text.count(chr(10), 0, block.start()) + 1}", block)
+    check_errors(tree)
     guide = (tree / DOCUMENTS[0]).read_text()
     check_first_page(tree, list(BLOCK.finditer(guide)))
     for example in sorted((tree / "examples/moebius").iterdir()):
