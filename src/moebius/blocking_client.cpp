@@ -29,6 +29,26 @@ struct blocking_client::answer {
     message body;
 };
 
+// A request that is left before its last answer (a timeout, an exception of the caller's function) is cancelled at the
+// server: a stream that waits for credit would hold back this client's next requests.
+struct blocking_client::cancel_unless_ended {
+    blocking_client& client;
+    explicit cancel_unless_ended(blocking_client& of) noexcept : client(of) { client.in_flight_ = true; }
+    cancel_unless_ended(const cancel_unless_ended&) = delete;
+    cancel_unless_ended& operator=(const cancel_unless_ended&) = delete;
+    ~cancel_unless_ended() {
+        if (!std::exchange(client.in_flight_, false)) return;
+        request_frame cancel;
+        cancel.top.kind = detail::kind::cancel;
+        cancel.top.correlation = client.last_correlation_;
+        try {
+            client.send(cancel, {}, {}, clock::now());
+        } catch (const std::exception&) {
+            // Nobody reads: then nobody is at work either.
+        }
+    }
+};
+
 blocking_client::blocking_client(const std::string& endpoint, blocking_client_options options)
     : context_(options.zmq_context ? std::make_shared<detail::zmq_context>(options.zmq_context)
                                    : std::make_shared<detail::zmq_context>(1, 16)),
@@ -95,6 +115,7 @@ blocking_client::answer blocking_client::receive(std::uint64_t correlation, dead
             detail::frame_access::set_offset(head, detail::header_bytes + top->name_bytes);
             tail = std::move(head);
         }
+        in_flight_ = top->kind == detail::kind::item;
         if (top->kind == detail::kind::failure) throw error(static_cast<errc>(top->code), std::string(tail.text()));
         return {top->kind, std::move(tail)};
     }
@@ -106,6 +127,7 @@ message blocking_client::call(std::string_view command, message body, std::chron
     head.top.kind = detail::kind::request;
     head.top.correlation = ++last_correlation_;
     send(head, command, std::move(body), until);
+    const cancel_unless_ended guard(*this);
     answer got = receive(last_correlation_, until);
     if (got.what != detail::kind::reply)
         throw error(errc::not_a_stream, "the server streams, and one answer was asked for");
@@ -127,6 +149,7 @@ void blocking_client::stream(std::string_view command, message body, std::chrono
     head.top.credit_messages = window_messages;
     head.top.credit_bytes = window_bytes;
     send(head, command, std::move(body), clock::now() + timeout);
+    const cancel_unless_ended guard(*this);
     request_frame more;
     more.top.kind = detail::kind::credit;
     more.top.correlation = last_correlation_;
@@ -136,10 +159,7 @@ void blocking_client::stream(std::string_view command, message body, std::chrono
         if (got.what != detail::kind::item) throw error(errc::not_a_stream, "the server gave one answer, no stream");
         ++more.top.credit_messages;
         more.top.credit_bytes += static_cast<std::uint32_t>(got.body.size());
-        if (!each(std::move(got.body))) {
-            more.top.kind = detail::kind::cancel;
-            return send(more, {}, {}, clock::now() + timeout);
-        }
+        if (!each(std::move(got.body))) return;
         if (more.top.credit_messages < window_messages / 2 && more.top.credit_bytes < window_bytes / 2) continue;
         send(more, {}, {}, clock::now() + timeout);
         more.top.credit_messages = more.top.credit_bytes = 0;

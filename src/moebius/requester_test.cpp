@@ -281,4 +281,20 @@ TEST(blocking_client, calls_streams_and_one_line) {
     EXPECT_THROW(moebius::ask("tcp://127.0.0.1:1", "echo", "", 20ms), error);
 }
 
+// Else the server's handler would wait for credit for ever, and this client's next request for that handler.
+TEST(blocking_client, what_is_left_before_its_end_is_cancelled) {
+    served one({}, {.log = [](std::string_view) {}});
+    add_rules(one.routes);
+    one.routes.on("in order", stream_for_ever, strategy::queue);
+    one.routes.on("sleep", [](request) -> task<> { co_await moebius::sleep_for(1h); });
+    blocking_client client(one.serve());
+    const auto enough = [](const message&) -> bool { throw std::runtime_error("enough"); };
+    EXPECT_THROW(client.stream("in order", {}, patience, enough), std::runtime_error);
+    EXPECT_EQ(client.call("echo", message("served"), patience).text(), "served");
+    EXPECT_THROW(client.call("sleep", {}, 1ms), error);
+    EXPECT_EQ(client.call("echo", message("again"), patience).text(), "again");
+    EXPECT_TRUE(eventually([&] { return one.metrics().handlers == 0; }));
+    EXPECT_EQ(one.metrics().cancelled, 2U);
+}
+
 }  // namespace
