@@ -36,20 +36,23 @@ public:
     [[nodiscard]] std::size_t outbound_bytes() const noexcept;   // given to send but not yet taken by libzmq
 
     // A message that answers no request. none: libzmq has it, or it waits in the client's outbound queue;
-    // would_block: the client's budget is used up and nothing was queued; peer_gone.
+    // would_block: the client's budget is used up and nothing was queued; peer_gone: neither was it sent. Only an
+    // attempt that finds the client gone is told to on_undelivered().
     errc try_send(message body);
     // The same, but co_await waits for room in the budget. Throws error(peer_gone).
     send_op send(message body);
 
-    // From now on publish(topic, ...) reaches it. Ends with its departure.
+    // From now on publish(topic, ...) reaches it. Ends with its departure, after which this does nothing. Throws
+    // error(too_large) for a topic of more than 255 bytes.
     void subscribe(std::string_view topic);
     void unsubscribe(std::string_view topic);
 
-    // Cancels its handlers, drops what it has queued and forgets it. (libzmq cannot cut the connection: if it sends
-    // again it is a new client.)
+    // Cancels its handlers, drops what it has queued, says BYE to a binary client and forgets it: the caller's own
+    // handler, too, at its next suspension. (libzmq cannot cut the connection: if it sends again it is a new client.)
     void close();
 
-    // The user's state of this client, made by the first call, destroyed after on_disconnect. One type per server.
+    // The user's state of this client, made by the first call, destroyed after on_disconnect and the last of its
+    // handlers. One type per server: throws std::bad_any_cast for another one. Throws error(peer_gone) afterwards.
     template <class T>
     T& context() {
         std::any& place = user_state();

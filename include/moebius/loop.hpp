@@ -35,6 +35,7 @@ struct loop_options {
 // Servers, requesters and tasks on a loop must be gone before it.
 class loop final : public weave::executor {
 public:
+    // Throw error(transport) when libzmq cannot be started.
     explicit loop(loop_options options = {});
     // On the caller's io_context, which outlives the loop and which one thread runs.
     explicit loop(boost::asio::io_context& io, loop_options options = {});
@@ -42,10 +43,12 @@ public:
     loop(const loop&) = delete;
     loop& operator=(const loop&) = delete;
 
-    // Runs until stop(). May be called again. Throws error(would_deadlock) inside itself.
+    // Runs until stop(), also when there is nothing to do. May be called again. Throws error(would_deadlock) inside
+    // itself. What handlers and tasks throw does not come out here.
     void run();
 
-    // Runs until `work` has ended and returns its result or throws what it threw: how an ordinary program waits.
+    // Runs until `work` has ended and returns its result or throws what it threw: how an ordinary program waits. A
+    // stop() meanwhile does not end it. Everything else on the loop runs, too.
     template <class T>
     T run(task<T> work) {
         std::optional<weave::outcome_of<T>> result;
@@ -57,13 +60,14 @@ public:
         return result->get();
     }
 
-    // Makes run() return. Safe from any thread, and from a signal handler of the loop.
+    // Makes run() return, soon. Safe from any thread and from on_signal(); not from a handler of sigaction().
     void stop() noexcept;
 
-    // Calls `heard` on the loop at each SIGINT and SIGTERM instead of ending the process. Once per loop.
+    // Calls `heard` on the loop at each SIGINT and SIGTERM instead of ending the process. Once per loop: throws
+    // error(invalid_state) the second time.
     void on_signal(std::function<void(int signal)> heard);
 
-    // executor
+    // executor; the first and the last are for any thread
     void post(weave::job& work) noexcept override;
     void post_next(weave::job& work) noexcept override;
     [[nodiscard]] bool running_here() const noexcept override;
@@ -72,6 +76,7 @@ public:
     // libzmq's context: sockets of this loop, and others that are to reach its inproc endpoints, are made in it.
     [[nodiscard]] void* zmq_context() noexcept;
 
+    // What Moebius itself writes its lines with.
     void log(std::string_view line) noexcept;
 
     struct impl;  // for the other parts of Moebius

@@ -17,7 +17,7 @@ struct frame_access;
 
 // Move-only; a moved-from message is empty. Its bytes are inside the message or behind it: pointers into a message
 // of up to 33 bytes are good until it is moved, into a larger one until it is destroyed. Not thread-safe, but may be
-// moved to another thread.
+// moved to another thread. What makes one throws std::bad_alloc when there is no memory, and nothing else.
 class message {
 public:
     message() noexcept { zmq_msg_init(&frame_); }
@@ -26,7 +26,7 @@ public:
     static message uninitialized(std::size_t bytes);     // to be filled through data()
 
     // Takes memory without copying it. `release` is called once when the last message that shares it is done with,
-    // on any thread, libzmq's included; it must not throw.
+    // on any thread, libzmq's included; it must not throw. If this throws, the memory is still the caller's.
     static message adopt(std::span<std::byte> bytes, std::function<void()> release);
 
     message(message&& other) noexcept : offset_(other.offset_) {

@@ -90,7 +90,8 @@ private:
 // co_await offload(function): runs function() on a thread of the pool and gives its result, or throws what it threw.
 // The pool has loop_options::offload_threads threads; with offload_queue works waiting it throws error(overloaded)
 // and runs nothing. Cancelled while it waits for a thread, it throws; cancelled while it runs, it gives its result,
-// because nothing can stop it, and the next suspension point throws.
+// because nothing can stop it, and the next suspension point throws. The function is destroyed on the loop's thread; a
+// coroutine that is destroyed while its function runs waits for it.
 template <class F>
 detail::offload_op<F> offload(F function) {
     return detail::offload_op<F>(std::move(function));

@@ -13,7 +13,8 @@
 namespace moebius {
 
 // Move-only; for the loop's thread. Destroyed without an answer, its client gets error(unanswered), if it speaks the
-// binary format and waits for one. It may be kept beyond its handler and answered later.
+// binary format and waits for one. It may be kept beyond its handler and answered later; after its client's departure
+// answers say peer_gone. Of one that was moved from nothing may be asked. It ends before its server.
 //
 // A client of the JSON format has no streams and no errors of its own: write() and reply() both send the bare body,
 // finish() sends nothing, fail() sends an error object (docs/moebius-wire.md).
@@ -30,10 +31,10 @@ public:
     ~request() { abandon(); }
 
     [[nodiscard]] client peer() const noexcept;
-    [[nodiscard]] std::string_view command() const noexcept;  // the name of its rule; good as long as the router
-    [[nodiscard]] const message& body() const noexcept;       // JSON: the whole text
-    [[nodiscard]] message take_body() noexcept;               // the same bytes; body() is empty afterwards
-    [[nodiscard]] std::uint64_t correlation_id() const noexcept;
+    [[nodiscard]] std::string_view command() const noexcept;      // the name of its rule; good as long as the router
+    [[nodiscard]] const message& body() const noexcept;           // JSON: the whole text
+    [[nodiscard]] message take_body() noexcept;                   // the same bytes; body() is empty afterwards
+    [[nodiscard]] std::uint64_t correlation_id() const noexcept;  // JSON: 0
     [[nodiscard]] bool one_way() const noexcept;    // the client waits for nothing: answers go nowhere, without error
     [[nodiscard]] bool streaming() const noexcept;  // write() is possible: a binary stream, or JSON
     [[nodiscard]] bool binary() const noexcept;
@@ -47,9 +48,9 @@ public:
     send_op write(message item);
     // The end of a stream.
     send_op finish();
-    // An answer that is an error; the client's call throws it. A text of up to 4 KiB.
+    // An answer that is an error; the client's call throws it. Of a text the first 4 KiB are sent.
     send_op fail(errc code, std::string_view text = {});
-    // All four throw error(invalid_state) after an answer.
+    // All four throw error(invalid_state) after an answer; what becomes of the message is in the send_op.
 
 private:
     friend class detail::server_core;

@@ -58,8 +58,9 @@ namespace detail {
 class requester_core;
 }
 
-// One answer that is awaited. The request is on its way already when call() returns, so several can be started before
-// the first is awaited. Destroyed or cancelled before the answer, it tells the server to cancel the handler.
+// One answer that is awaited, once. The request is on its way already when call() returns, so several can be started
+// before the first is awaited. Destroyed or cancelled before the answer, it tells the server to cancel the handler.
+// It stays where it was made.
 class [[nodiscard]] call_op final : detail::wait, detail::pending {
 public:
     ~call_op();
@@ -68,7 +69,7 @@ public:
     bool await_suspend(std::coroutine_handle<Promise> waiting) {
         return suspend(waiting);
     }
-    // Throws the server's error, or error(timed_out), error(peer_gone), error(overloaded), cancelled.
+    // Throws the server's error, or error(timed_out), error(peer_gone), error(not_a_stream), cancelled.
     message await_resume();
 
 private:
@@ -134,17 +135,21 @@ public:
     requester(const requester&) = delete;
     requester& operator=(const requester&) = delete;
 
-    // One answer. Errors come from co_await, or as the outcome that `done` is called with, once, on the loop, never
-    // inside call(), at the latest inside the requester's destructor.
+    // One answer. A timeout of zero is none. The first form throws what keeps the request from being sent: overloaded,
+    // too_large (a command of more than 255 bytes); other errors come from co_await. The second gives all of them as
+    // the outcome that `done` is called with, once, on the loop, never inside call(), at the latest inside the
+    // requester's destructor. What `done` throws is logged.
     call_op call(std::string_view command, message body, duration timeout);
     void call(std::string_view command, message body, duration timeout,
               std::function<void(weave::outcome_of<message>)> done);
-    // Many answers. `silence_max` between two of them, while next() waits.
+    // Many answers. `silence_max` between two of them, while next() waits; zero: none. Throws as call() does, and
+    // error(invalid_state) for a window of nothing.
     stream open(std::string_view command, message body, duration silence_max, stream_window window = {});
-    // No answer. Throws error(overloaded).
+    // No answer. Throws error(overloaded), error(too_large).
     void notify(std::string_view command, message body);
 
-    // What answers no request: published messages with their topic, others with an empty one.
+    // What answers no request: published messages with their topic, others with an empty one. What hooks throw is
+    // logged. The server knows nothing of subscriptions of an earlier connection.
     void on_message(std::function<void(std::string_view topic, message body)> hook);
     void on_connection(std::function<void(bool connected)> hook);
     [[nodiscard]] bool connected() const noexcept;  // as far as libzmq has told; false for inproc

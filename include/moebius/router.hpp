@@ -44,7 +44,8 @@ struct route {
     strategy when_busy = strategy::queue;
     function_handler call;
     coroutine_handler start;
-    std::optional<duration> time_limit;  // of a coroutine: then it is cancelled and the client gets error(timed_out)
+    // Of a coroutine, from its start: then it is cancelled and the client gets error(timed_out).
+    std::optional<duration> time_limit;
 };
 
 // The answer of a router: a rule, or why there is none.
@@ -83,7 +84,7 @@ public:
         return *this;
     }
 
-    // For every well-formed request without a rule.
+    // For every well-formed request without a rule. One of the two; throws error(invalid_state) for a second.
     template <class F>
         requires function_like<F> || coroutine_like<F>
     command_router& otherwise(F handler, strategy when_busy = strategy::queue,

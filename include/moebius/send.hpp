@@ -21,11 +21,14 @@ enum class kind : std::uint8_t;
 // The send is done, or waits in here for room (the client's outbound budget) or credit (of a stream). A coroutine
 // awaits it: it suspends only if it must, and throws error(peer_gone) or cancelled. A function looks at status();
 // a message that is still in here when this is destroyed is lost, which is counted and told to on_undelivered().
+// It stays where it was made, on the loop's thread. Several of one client that wait go out in their order, but one
+// that waits for credit does not hold back the others.
 class send_op final : detail::wait, detail::list_node {
 public:
     ~send_op();
 
-    // none: delivered to libzmq or to the client's outbound queue. would_block: it waits in here.
+    // none: delivered to libzmq or to the client's outbound queue. would_block: it waits in here. peer_gone: nobody is
+    // there, nothing was sent; it is counted and told.
     [[nodiscard]] errc status() const noexcept { return status_; }
 
     [[nodiscard]] bool await_ready() const noexcept { return status_ != errc::would_block; }

@@ -73,6 +73,7 @@ struct server_metrics {
 // kinder. Neither handlers nor hooks destroy it.
 class server {
 public:
+    // Throws error(transport) for options that libzmq does not take.
     server(loop& home, router& rules, server_options options = {});
     ~server();
     server(const server&) = delete;
@@ -84,26 +85,28 @@ public:
     // The last endpoint as it was resolved: "tcp://127.0.0.1:41263".
     [[nodiscard]] const std::string& endpoint() const noexcept;
 
-    // Runs the loop until this server has stopped.
+    // Runs the loop until this server has stopped. Throws error(would_deadlock) inside the loop.
     void run();
     // Answers new requests with error(stopping), waits up to `drain` for handlers and outbound messages, then cancels
     // the handlers, and closes. Background tasks are cancelled at once. Safe from any thread.
     void stop(duration drain = std::chrono::seconds(5)) noexcept;
-    // stop() at SIGINT and SIGTERM; the second signal stops without draining.
+    // stop() at SIGINT and SIGTERM; the second signal stops without draining. Uses loop::on_signal().
     void stop_on_signals(duration drain = std::chrono::seconds(5));
     [[nodiscard]] bool stopped() const noexcept;
 
     // A task beside the handlers, cancelled when the server stops. What it throws is logged. Safe from any thread.
     void spawn(task<> background);
-    // Calls `tick` every `period` until the server stops; what it throws is logged.
+    // Calls `tick` every `period` until the server stops; what it throws is logged. A late one is not made up for.
+    // Throws error(invalid_state) for a period of nothing.
     void every(duration period, std::function<void()> tick);
 
     // To all clients for which the filter is true, or to all; the bytes are shared, not copied. Returns how many were
     // reached; a client over its budget is left out, which its metrics and on_undelivered tell.
     std::size_t broadcast(message body, const std::function<bool(const client&)>& filter = {});
-    // The same to the subscribers of a topic (at most 255 bytes); binary clients get the topic with it.
+    // The same to the subscribers of a topic; binary clients get the topic with it. Throws error(too_large) for one of
+    // more than 255 bytes.
     std::size_t publish(std::string_view topic, message body);
-    // `visit` may do anything with the client it is given, close it included.
+    // `visit` may do anything with the client it is given, close it included. What it throws passes through.
     void for_each_client(const std::function<void(client)>& visit);
 
     // Hooks; set before the server runs; what they throw is logged.

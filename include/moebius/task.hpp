@@ -2,7 +2,8 @@
 //
 //     moebius::task<> blink(lamp& one) { for (;;) { one.toggle(); co_await moebius::sleep_for(1s); } }
 //
-// Everything here is a cancellation point: it throws moebius::cancelled when the chain was told to stop.
+// Everything here is a cancellation point: it throws moebius::cancelled when the chain was told to stop. It is for
+// coroutines on a moebius::loop; elsewhere it throws error(invalid_state). A coroutine that waits may be destroyed.
 #pragma once
 
 #include <moebius/detail/wait.hpp>
@@ -21,7 +22,8 @@ using duration = std::chrono::steady_clock::duration;
 template <class T = void>
 using task = weave::task<T>;
 
-// co_await sleep_for(d): at least that long. It costs a place in a heap, no timer of the system.
+// co_await sleep_for(d): at least that long, one turn of the loop for nothing or less. It costs a place in a heap, no
+// timer of the system.
 class [[nodiscard]] sleep_for final : detail::wait, detail::timer {
 public:
     explicit sleep_for(duration how_long) noexcept : how_long_(how_long) {}
