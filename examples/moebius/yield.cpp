@@ -20,13 +20,16 @@ moebius::task<> sum(moebius::request asked) {
     co_await asked.reply(std::to_string(result));
 }
 
-moebius::task<> ask_both(moebius::requester& server) {
-    auto long_one = server.call("sum", moebius::message("20000000"), 60s);
-    auto short_one = server.call("ping", moebius::message("pong"), 60s);
-    const moebius::message first = co_await short_one;
-    std::cout << first.text() << "\n";
-    const moebius::message second = co_await long_one;
-    std::cout << second.text() << "\n";
+moebius::task<> ask(moebius::server& server, moebius::requester& client) {
+    {
+        auto centuries = client.call("sum", moebius::message("18446744073709551615"), 1h);
+        const moebius::message answer = co_await client.call("ping", moebius::message("pong"), 60s);
+        std::cout << answer.text() << "\n";
+    }  // nobody waits for the sum any more: its handler is cancelled
+    while (server.metrics().handlers > 0) co_await moebius::sleep_for(1ms);
+    std::cout << "cancelled\n";
+    const moebius::message sum = co_await client.call("sum", moebius::message("1000000"), 60s);
+    std::cout << sum.text() << "\n";
 }
 
 int main() {
@@ -37,9 +40,10 @@ int main() {
     moebius::server server(loop, routes);
     server.bind("tcp://127.0.0.1:*");
     moebius::requester client(loop, server.endpoint());
-    loop.run(ask_both(client));
+    loop.run(ask(server, client));
 }
 
 // Prints:
 //     pong
-//     199999990000000
+//     cancelled
+//     499999500000

@@ -97,7 +97,7 @@ def main():
     guide = (tree / DOCUMENTS[0]).read_text()
     check_first_page(tree, list(BLOCK.finditer(guide)))
     for example in sorted((tree / "examples/moebius").iterdir()):
-        if example.name != "CMakeLists.txt" and example.name not in guide:
+        if example.is_file() and example.name != "CMakeLists.txt" and example.name not in guide:
             findings.append(f"the guide does not name {example.name}")
     for finding in findings:
         print(finding)
