@@ -13,3 +13,4 @@
 #include <moebius/send.hpp>
 #include <moebius/server.hpp>
 #include <moebius/task.hpp>
+#include <moebius/worker_pool.hpp>

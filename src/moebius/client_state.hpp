@@ -32,6 +32,7 @@ struct call final : weave::context, weave::job, timer, list_node {
     client_state* from = nullptr;
     const route* rule = nullptr;
     message body;
+    message head;  // header and name, when the body came in a frame of its own
     std::uint64_t correlation = 0;
     std::int64_t credit_messages = 0;
     std::int64_t credit_bytes = 0;

@@ -64,6 +64,7 @@ client_state* server_core::arrive(std::string_view id, message& first) {
 }
 
 void server_core::bind_origin(client_state& one, message& from) noexcept {
+    if (!watch_) return;  // a worker
     const int origin = zmq_msg_get(frame_access::raw(from), ZMQ_SRCFD);
     one.check_origin = false;
     if (origin == one.origin) return;

@@ -21,6 +21,7 @@ call::call(server_core& of) noexcept
 void call::renew() noexcept {
     clear_stop();
     if (!body.empty() || frame_access::offset(body) != 0) body = message();
+    if (!head.empty()) head = message();
     from = nullptr;
     rule = nullptr;
     stop_reason = errc::cancelled;
@@ -56,7 +57,8 @@ void server_core::place(call& one, request asked, strategy how) {
     client_state& from = *one.from;
     if (handlers_ >= options_.limits.handlers && one.rule->start)
         return refuse(one, errc::overloaded, "too many handlers run");
-    if (how == strategy::concurrent || (!from.active && from.waiting.empty())) return run(one, std::move(asked));
+    if (worker_ || how == strategy::concurrent || (!from.active && from.waiting.empty()))
+        return run(one, std::move(asked));
     switch (how) {
         case strategy::ignore:
             return refuse(one, errc::ignored, "a handler of this client runs");
@@ -103,7 +105,7 @@ void server_core::run(call& one, request asked) noexcept {
 void server_core::start(call& one) noexcept {
     client_state& from = *one.from;
     from.running.push_back(one);
-    if (one.rule->when_busy != strategy::concurrent) from.active = &one;
+    if (!worker_ && one.rule->when_busy != strategy::concurrent) from.active = &one;
     ++handlers_;
     if (!one.work.start(one, one)) return finish(one);
     if (one.rule->time_limit) home.parts().arm(one, std::chrono::steady_clock::now() + *one.rule->time_limit);
@@ -231,10 +233,20 @@ void server_core::abandoned(call& one) noexcept {
 void server_core::release(call& one) noexcept {
     if (one.held || one.waiting || one.running) return;
     client_state& from = *one.from;
+    if (worker_ && one.one_way) acknowledge(one);
     one.renew();
     free_calls_.push_back(&one);
     --from.calls;
     if (!from.connected) maybe_release(from);
+}
+
+// A worker's place is free again.
+void server_core::acknowledge(call& one) noexcept {
+    try {
+        (void)deliver(*one.from, compose(one, kind::end, {}, errc::none));
+    } catch (...) {
+        log_failure("the end of a request");
+    }
 }
 
 }  // namespace moebius::detail

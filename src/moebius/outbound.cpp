@@ -138,6 +138,10 @@ send_op server_core::send_to(client_state& to, message body) {
 }
 
 errc server_core::try_send(client_state& to, message body) {
+    if (worker_) {
+        lost(&to, errc::peer_gone);  // the front does not know which of its clients is meant
+        return errc::peer_gone;
+    }
     if (!has_room(to, body.size())) return errc::would_block;
     outgoing what;
     if (to.binary) {

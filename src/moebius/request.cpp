@@ -4,6 +4,15 @@
 
 namespace moebius {
 
+std::string_view detail::server_core::asked_name(request& asked) noexcept {
+    call& of = *asked.call_;
+    if (!of.head.empty()) return of.head.text().substr(header_bytes);
+    const std::size_t prefix = frame_access::offset(of.body);
+    if (prefix < header_bytes) return {};
+    const auto* begin = reinterpret_cast<const char*>(frame_access::frame_begin(of.body));
+    return {begin + header_bytes, prefix - header_bytes};
+}
+
 client request::peer() const noexcept {
     return detail::server_core::handle(*call_->from);
 }

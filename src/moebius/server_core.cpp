@@ -69,11 +69,12 @@ void server_core::clock_timer::arm(duration from_now) {
     core_.home.parts().arm(*this, std::chrono::steady_clock::now() + from_now);
 }
 
-server_core::server_core(loop& on, router& by, server_options with)
+server_core::server_core(loop& on, router& by, server_options with, role as)
     : home(on),
       rules_(by),
       options_(std::move(with)),
-      socket_(on.parts().zmq, ZMQ_ROUTER),
+      worker_(as == role::worker),
+      socket_(on.parts().zmq, worker_ ? ZMQ_DEALER : ZMQ_ROUTER),
       pump_(on, socket_, *this, options_.limits.drain_batch),
       clients_(*this) {
     configure();
@@ -85,8 +86,10 @@ server_core::~server_core() {
 }
 
 void server_core::configure() {
-    socket_.set(ZMQ_ROUTER_MANDATORY, 1);
-    socket_.set(ZMQ_ROUTER_HANDOVER, options_.handover ? 1 : 0);
+    if (!worker_) {
+        socket_.set(ZMQ_ROUTER_MANDATORY, 1);
+        socket_.set(ZMQ_ROUTER_HANDOVER, options_.handover ? 1 : 0);
+    }
     socket_.set(ZMQ_SNDHWM, options_.send_queue);
     socket_.set(ZMQ_RCVHWM, options_.receive_queue);
     socket_.set(ZMQ_MAXMSGSIZE, static_cast<std::int64_t>(options_.limits.message_bytes));
@@ -107,6 +110,26 @@ void server_core::bind(const std::string& where) {
     endpoint = socket_.last_endpoint();
     if (!sweeper_.armed()) sweeper_.arm(sweep_period);
     pump_.start();
+}
+
+void server_core::join(const std::string& front, const std::string& id, std::chrono::milliseconds heartbeat) {
+    socket_.set(ZMQ_ROUTING_ID, id);
+    socket_.connect(front);
+    endpoint = front;
+    if (!sweeper_.armed()) sweeper_.arm(sweep_period);
+    pump_.start();
+    say_hello();
+    every(heartbeat, [this] { say_hello(); });
+}
+
+// One that finds no room is not needed: the front has enough to hear from this worker.
+void server_core::say_hello() {
+    client_state front(*this);
+    front.id = worker_envelope;
+    header top;
+    top.kind = kind::hello;
+    outgoing what = with_header(top, {}, {});
+    (void)send_now(front, what);
 }
 
 call& server_core::spare_call() {
@@ -184,9 +207,9 @@ void server_core::accept_binary(client_state& from, call& carrier, message tail,
         frame_access::set_offset(carrier.body, prefix);
         return dispatch(carrier, name);
     }
-    const message first = std::move(carrier.body);
+    carrier.head = std::move(carrier.body);
     carrier.body = std::move(tail);
-    dispatch(carrier, first.text().substr(header_bytes, top->name_bytes));
+    dispatch(carrier, carrier.head.text().substr(header_bytes, top->name_bytes));
 }
 
 void server_core::control(client_state& from, const header& top, std::string_view name) {
@@ -196,6 +219,7 @@ void server_core::control(client_state& from, const header& top, std::string_vie
             from.name = name;
             return;
         case kind::bye:
+            if (worker_) return begin_stop(std::chrono::milliseconds(top.credit_messages));
             leave(from, errc::peer_gone);
             return;
         case kind::credit:
@@ -307,7 +331,9 @@ void server_core::close() noexcept {
         if (one.posted) home.parts().forget(one);
     });
     watch_.reset();
-    zmq_setsockopt(socket_.get(), ZMQ_LINGER, &linger_ms, sizeof linger_ms);
+    // A worker is told to end when nobody listens to it any more.
+    const int linger = worker_ ? 0 : linger_ms;
+    zmq_setsockopt(socket_.get(), ZMQ_LINGER, &linger, sizeof linger);
     socket_.close();
     if (stops_loop) home.stop();
 }

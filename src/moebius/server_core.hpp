@@ -28,7 +28,10 @@ namespace moebius::detail {
 
 class server_core final : public pumped {
 public:
-    server_core(loop& on, router& by, server_options with);
+    // A worker's core has a DEALER that connects to its front, which is its only client.
+    enum class role : std::uint8_t { server, worker };
+
+    server_core(loop& on, router& by, server_options with, role as = role::server);
     ~server_core();
     server_core(const server_core&) = delete;
     server_core& operator=(const server_core&) = delete;
@@ -38,6 +41,8 @@ public:
 
     // server
     void bind(const std::string& endpoint);
+    // For a worker, in place of bind().
+    void join(const std::string& front, const std::string& id, std::chrono::milliseconds heartbeat);
     void begin_stop(duration drain) noexcept;  // on the loop
     void close() noexcept;                     // at once
     [[nodiscard]] bool closed() const noexcept { return closed_; }
@@ -57,6 +62,8 @@ public:
     send_op answer(call& of, kind what, message body, errc code = errc::none);
     void abandoned(call& of) noexcept;  // its request handle is gone
     [[nodiscard]] static client handle(client_state& of) noexcept { return {of, of.generation}; }
+    // Of a binary request, before its body is taken.
+    [[nodiscard]] static std::string_view asked_name(request& asked) noexcept;
 
     // send_op
     [[nodiscard]] errc attempt(send_op& one);
@@ -100,6 +107,7 @@ private:
 
     // server_core.cpp
     void configure();
+    void say_hello();
     bool receive_one() noexcept override;
     void accept(std::string_view id, call& carrier, bool more);
     void accept_binary(client_state& from, call& carrier, message tail, bool two_frames);
@@ -121,6 +129,7 @@ private:
     void malformed(call& one, std::string_view text) noexcept;
     void message_trouble(call& one, const error& why) noexcept;
     void release(call& one) noexcept;
+    void acknowledge(call& one) noexcept;
 
     // outbound.cpp
     [[nodiscard]] bool blocked() const noexcept override { return !blocked_.empty(); }
@@ -144,6 +153,7 @@ private:
 
     router& rules_;
     const server_options options_;
+    const bool worker_;
     zmq_socket socket_;
     pump pump_;
     std::optional<connection_watch> watch_;

@@ -47,6 +47,9 @@ struct header {
     std::uint32_t credit_bytes = 0;
 };
 
+// Stands between a pool and its workers where clients have their routing ids.
+constexpr std::string_view worker_envelope = "f";
+
 constexpr std::size_t header_bytes = 24;
 constexpr std::uint8_t wire_magic = 0xB5;
 constexpr std::uint8_t wire_version = 1;
