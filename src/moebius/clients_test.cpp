@@ -134,34 +134,53 @@ TEST(clients, topics_reach_their_subscribers) {
     EXPECT_EQ(publish(), 0U);
 }
 
-TEST(clients, a_reader_that_stands_still_costs_its_budget_and_is_told_of) {
+task<> flood(int count, std::size_t bytes, request asked) {
+    client peer = asked.peer();
+    for (int i = 0; i < count; ++i) {
+        message chunk(std::string(bytes, 'x'));
+        co_await peer.send(std::move(chunk));
+    }
+}
+
+TEST(clients, a_reader_that_stands_still_costs_its_budget_and_no_more) {
+    constexpr int chunks = 512;
+    constexpr std::size_t chunk_bytes = 64 << 10;  // more in all than the system keeps for a connection
     server_options options;
     options.limits.outbound_bytes = 1 << 20;
     options.send_queue = 2;
     served one(options);
     int lost = 0;
     one.node.on_undelivered([&](client, errc why) { lost += why == errc::would_block; });
-    const std::string chunk(64 << 10, 'x');
-    one.routes.on("flood", [&](request& asked) {
-        client peer = asked.peer();
-        int taken = 0;
-        while (peer.try_send(message(chunk)) == errc::none) ++taken;
-        asked.reply(std::to_string(taken));  // no room: it is lost, and that is known
-    });
+    one.routes.on("flood", [](request asked) { return flood(chunks, chunk_bytes, std::move(asked)); });
     one.routes.on("hi", [](request& asked) { asked.reply("ok"); });
     const std::string endpoint = one.serve();
-    dealer stuck(endpoint), other(endpoint);
+    dealer stuck(endpoint, {}, 1), other(endpoint);  // else its own libzmq would swallow all of it
     stuck.send(R"({"command":"flood"})");
-    ASSERT_TRUE(eventually([&] { return one.metrics().outbound_bytes > 0; }));
-    const server_metrics now = one.metrics();
-    EXPECT_LE(now.outbound_bytes, std::size_t{1} << 20);
-    EXPECT_GE(now.blocked_sends, 1U);
+    std::uint64_t sent = 0;
+    ASSERT_TRUE(eventually([&] {
+        const server_metrics before = one.metrics();
+        std::this_thread::sleep_for(50ms);
+        sent = one.metrics().sent;
+        return before.outbound_bytes > 0 && sent == before.sent;  // nothing moves any more
+    }));
+    EXPECT_LE(one.metrics().outbound_bytes, std::size_t{1} << 20);
+    EXPECT_EQ(one.metrics().handlers, 1U);
+    EXPECT_GE(one.metrics().blocked_sends, 1U);
     EXPECT_EQ(other.ask(R"({"command":"hi"})"), "ok");
-    int chunks = 0;
-    for (auto got = stuck.receive_all(); got && got->front() == chunk; got = stuck.receive_all(200ms)) ++chunks;
-    EXPECT_GT(chunks, 16);
+    const auto push = [&] {
+        errc outcome = errc::none;
+        one.node.for_each_client([&](client each) {
+            if (each.outbound_bytes() > 0) outcome = each.try_send(message(std::string(chunk_bytes, 'y')));
+        });
+        return outcome;
+    };
+    EXPECT_EQ(one.on_loop(push), errc::would_block);
+    EXPECT_EQ(one.on_loop([&] { return one.node.broadcast(message(std::string(chunk_bytes, 'z'))); }), 1U);
+    EXPECT_EQ(one.on_loop([&] { return lost; }), 1) << "of the broadcast, which says how many it reached";
+    for (int i = 0; i < chunks; ++i) ASSERT_EQ(stuck.receive().size(), chunk_bytes) << i;
+    ASSERT_TRUE(eventually([&] { return one.metrics().handlers == 0; }));
     EXPECT_EQ(one.metrics().outbound_bytes, 0U);
-    EXPECT_EQ(one.on_loop([&] { return lost; }), 1) << "the answer found the budget used up to the last byte";
+    EXPECT_LE(one.metrics().safety_hits, 1U);
 }
 
 task<> stream_for_ever(request asked) {

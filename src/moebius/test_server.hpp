@@ -98,10 +98,11 @@ class dealer {
 public:
     using frames = std::vector<std::string>;
 
-    explicit dealer(const std::string& endpoint, const std::string& id = {})
+    explicit dealer(const std::string& endpoint, const std::string& id = {}, int receive_queue = 1000)
         : context_(zmq_ctx_new()), socket_(zmq_socket(context_, ZMQ_DEALER)) {
         const int linger = 0;
         zmq_setsockopt(socket_, ZMQ_LINGER, &linger, sizeof linger);
+        zmq_setsockopt(socket_, ZMQ_RCVHWM, &receive_queue, sizeof receive_queue);
         if (!id.empty()) zmq_setsockopt(socket_, ZMQ_ROUTING_ID, id.data(), id.size());
         zmq_connect(socket_, endpoint.c_str());
     }

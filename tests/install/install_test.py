@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Installs the product into a temporary directory and uses it from there, as an outside project would.
+"""Installs the product into a temporary directory and uses one library of it from there, as an outside project would.
 
 find_package: a CMake project; pkg_config: a plain compiler call; headers: each public header compiles alone,
 from what is installed; documents: the samples of README.md and docs/api.md compile, and do what they say.
@@ -12,8 +12,8 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-OUTSIDE = Path(__file__).resolve().parent / "outside"
-ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
 STEP_SECONDS_MAX = 240
 TOUR_HEAD = """#include <tstreams/async.hpp>
 #include <tstreams/tstreams.hpp>
@@ -34,41 +34,49 @@ def call(*command, environment=None):
     return done.stdout
 
 
-def run_outside(program, folder):
+EXPECTED = {"tstreams": ["one", "two"], "moebius": ["hello", "world"]}
+
+
+def outside(options):
+    return HERE / f"outside_{options.library}"
+
+
+def run_outside(options, program, folder):
     found = call(program, folder / "store").split()
-    if found != ["one", "two"]:
-        raise SystemExit(f"the outside program read {found}")
+    if found != EXPECTED[options.library]:
+        raise SystemExit(f"the outside program printed {found}")
 
 
 def use_find_package(options, prefix, folder):
-    call(options.cmake, "-S", OUTSIDE, "-B", folder / "build", "-G", "Ninja",
+    call(options.cmake, "-S", outside(options), "-B", folder / "build", "-G", "Ninja",
          f"-DCMAKE_PREFIX_PATH={prefix}", f"-DCMAKE_CXX_COMPILER={options.compiler}")
     call(options.cmake, "--build", folder / "build")
-    run_outside(folder / "build/outside", folder)
+    run_outside(options, folder / "build/outside", folder)
 
 
-def pkg_config(prefix, *questions):
+def pkg_config(options, prefix, *questions):
     """The answer for the installed package alone, wherever below the prefix its file is."""
-    places = {str(file.parent) for file in prefix.rglob("tstreams.pc")}
+    places = {str(file.parent) for file in prefix.rglob(f"{options.library}.pc")}
     if len(places) != 1:
-        raise SystemExit(f"expected one tstreams.pc below the prefix; found it in {sorted(places)}")
+        raise SystemExit(f"expected one {options.library}.pc below the prefix; found it in {sorted(places)}")
     environment = dict(os.environ, PKG_CONFIG_PATH=places.pop())
-    return call("pkg-config", *questions, "tstreams", environment=environment).split()
+    return call("pkg-config", *questions, options.library, environment=environment).split()
 
 
 def use_pkg_config(options, prefix, folder):
-    flags = pkg_config(prefix, "--cflags", "--libs", "--static")
-    libraries = pkg_config(prefix, "--variable=libdir")
-    call(options.compiler, "-std=c++20", OUTSIDE / "outside.cpp", "-o", folder / "outside", *flags,
+    flags = pkg_config(options, prefix, "--cflags", "--libs", "--static")
+    libraries = pkg_config(options, prefix, "--variable=libdir")
+    call(options.compiler, "-std=c++20", outside(options) / "outside.cpp", "-o", folder / "outside", *flags,
          f"-Wl,-rpath,{libraries[0]}")
-    run_outside(folder / "outside", folder)
+    run_outside(options, folder / "outside", folder)
 
 
 def compile_headers(options, prefix, _folder):
     include = prefix / "include"
-    headers = sorted(file.relative_to(include) for file in include.rglob("*.hpp"))
-    if not any(header.name == "tstreams.hpp" for header in headers):
-        raise SystemExit("tstreams/tstreams.hpp is not installed")
+    headers = sorted(file.relative_to(include) for folder in (options.library, "weave")
+                     for file in (include / folder).rglob("*.hpp"))
+    if not any(header.name == f"{options.library}.hpp" for header in headers):
+        raise SystemExit(f"{options.library}/{options.library}.hpp is not installed")
 
     def compile_alone(header):
         call(options.compiler, "-std=c++20", "-fsyntax-only", "-Wall", "-Wextra", "-Wpedantic", "-Werror",
@@ -100,7 +108,7 @@ def tour(folder):
     """The samples of the README and of the tour as functions of one program, which runs those of the tour in order."""
     parts = [TOUR_HEAD]
     steps = []
-    sources = [("README.md", sample) for sample in samples("README.md", "cpp")[1:]]
+    sources = [("README.md", sample) for sample in samples("README.md", "cpp")[1:] if "moebius::" not in sample]
     sources += [("docs/api.md", sample) for sample in samples("docs/api.md", "cpp")]
     for number, (document, sample) in enumerate(sources):
         sample = sample.replace("/var/lib/orders", f"{folder}/orders").replace("1min", "100ms")
@@ -121,7 +129,7 @@ def use_documents(options, prefix, folder):
     program, steps = tour(folder)
     (folder / "tour.cpp").write_text(program)
     call(options.compiler, "-std=c++20", "-Wall", "-Wextra", "-Wno-unused-function", "-Werror", folder / "tour.cpp",
-         "-o", folder / "tour", *pkg_config(prefix, "--cflags", "--libs", "--static"))
+         "-o", folder / "tour", *pkg_config(options, prefix, "--cflags", "--libs", "--static"))
     call(folder / "tour")
     print(f"{steps} samples of the tour have run")
 
@@ -130,6 +138,7 @@ def main():
     ways = {"find_package": use_find_package, "pkg_config": use_pkg_config, "headers": compile_headers,
             "documents": use_documents}
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("library", choices=EXPECTED)
     parser.add_argument("way", choices=ways)
     parser.add_argument("--build", type=Path, required=True)
     parser.add_argument("--compiler", required=True)
