@@ -246,7 +246,7 @@ committer::planned_offset committer::plan_offset(const commit_request& request, 
     planned.consumer = wanted.consumer;
     if (!planned.part) throw error(errc::unavailable, "a partition was given up meanwhile; try again");
     const auto found = planned.part->consumers.find(wanted.consumer);
-    if (found == planned.part->consumers.end() || found->second.row.instance != wanted.instance)
+    if (found == planned.part->consumers.end() || !found->second.is_newest(wanted.instance))
         throw error(errc::fenced, "a newer instance of consumer '" + wanted.consumer + "' has taken over partition " +
                                       std::to_string(wanted.partition));
     planned.before = found->second.row;
@@ -266,9 +266,9 @@ committer::planned_source committer::plan_source(const commit_request& request, 
     planned.producer = wanted.producer;
     if (!planned.part) throw error(errc::unavailable, "a partition was given up meanwhile; try again");
     const auto found = planned.part->producers.find(wanted.producer);
-    if (found == planned.part->producers.end() || found->second.instance != wanted.instance)
+    if (found == planned.part->producers.end() || !found->second.is_newest(wanted.instance))
         throw error(errc::fenced, "a newer instance of producer '" + wanted.producer + "' has taken over");
-    planned.before = found->second;
+    planned.before = found->second.row;
     planned.after = planned.before;
     planned.after.source_position = std::move(wanted.position);
     planned.after.request = request.request;
@@ -285,7 +285,11 @@ weave::task<commit_reply> committer::commit_exclusive(commit_request& request) {
         result = co_await world_.rows.commit_all(std::move(batches), made.level);
     } catch (const error& refused) {
         // After an unknown outcome the transactions stay as they are: nobody may read past them.
-        if (refused.outcome() == outcome::not_applied) undo(made);
+        if (refused.outcome() == outcome::not_applied) {
+            undo(made);
+        } else {
+            settle_rows(made, false);
+        }
         failure = std::current_exception();
     }
     if (failure) std::rethrow_exception(failure);
@@ -339,8 +343,21 @@ void committer::begin(const plan& made, const request_id& request) {
         one.transaction->state = open_transaction::phase::deciding;
         one.transaction->decider = request;
     }
-    for (const planned_offset& one : made.offsets) one.part->consumers.find(one.consumer)->second.row = one.after;
-    for (const planned_source& one : made.sources) one.part->producers.find(one.producer)->second = one.after;
+    for (const planned_offset& one : made.offsets)
+        one.part->consumers.find(one.consumer)->second.hand_over(request, one.after);
+    for (const planned_source& one : made.sources)
+        one.part->producers.find(one.producer)->second.hand_over(request, one.after);
+}
+
+// What became of the named rows of a plan.
+void committer::settle_rows(const plan& made, bool failed) {
+    const auto tell = [failed](auto& known, const std::string& name, const request_id& request) {
+        const auto found = known.find(name);
+        if (found == known.end()) return;
+        failed ? found->second.take_back(request) : found->second.settle(request);
+    };
+    for (const planned_offset& one : made.offsets) tell(one.part->consumers, one.consumer, one.after.request);
+    for (const planned_source& one : made.sources) tell(one.part->producers, one.producer, one.after.request);
 }
 
 void committer::undo(plan& made) {
@@ -349,16 +366,7 @@ void committer::undo(plan& made) {
         // The filing was part of what failed.
         one.part->tail_filed = one.part->tail_filed && one.transaction->segment != one.part->head.tail;
     }
-    for (const planned_offset& one : made.offsets) {
-        const auto found = one.part->consumers.find(one.consumer);
-        if (found != one.part->consumers.end() && found->second.row.request == one.after.request)
-            found->second.row = one.before;
-    }
-    for (const planned_source& one : made.sources) {
-        const auto found = one.part->producers.find(one.producer);
-        if (found != one.part->producers.end() && found->second.request == one.after.request)
-            found->second = one.before;
-    }
+    settle_rows(made, true);
 }
 
 void committer::finish(plan& made) {
@@ -366,6 +374,7 @@ void committer::finish(plan& made) {
         one.transaction->blobs.clear();
         open_.finish(one.part, one.transaction, true);
     }
+    settle_rows(made, false);
 }
 
 weave::task<std::optional<group_row>> committer::read_group(request_id group) {

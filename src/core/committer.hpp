@@ -105,6 +105,7 @@ private:
     weave::task<commit_reply> commit_exclusive(commit_request& request);
     std::vector<ports::batch> exclusive_batches(const commit_request& request, plan& made);
     void begin(const plan& made, const request_id& request);
+    void settle_rows(const plan& made, bool failed);
     void undo(plan& made);
     void finish(plan& made);
 

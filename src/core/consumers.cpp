@@ -12,6 +12,7 @@ namespace {
 
 constexpr int settle_tries = 100;
 constexpr auto settle_pause = std::chrono::milliseconds(200);
+constexpr auto write_pause = std::chrono::milliseconds(1);
 
 std::string quoted(const std::string& consumer) {
     return "consumer '" + consumer + "'";
@@ -48,12 +49,17 @@ weave::task<attached_partition> consumers::attach_one(const attach_consumer_requ
     const auto found = part->consumers.find(request.consumer);
     const bool known = found != part->consumers.end();
     if (!known && request.must_exist)
-        throw error(errc::offset_not_found,
-                    quoted(request.consumer) + " has no stored offset in partition " + std::to_string(key.partition));
+        throw error(errc::offset_not_found, quoted(request.consumer) + " has no stored offset in partition " +
+                                                std::to_string(key.partition));
+    transaction_id begin;
+    if (!known || request.reset) begin = co_await reads_.resolve(key, start);
     offset_row row;
-    if (known) row = found->second.row;
-    if (!known || request.reset) row.position = co_await reads_.resolve(key, start);
-    ++row.instance;
+    if (known) {
+        row = co_await fence_older(part, request.consumer);
+    } else {
+        row.instance = world_.next_instance(0);
+    }
+    if (!known || request.reset) row.position = begin;
     row.updated_at = world_.clock.wall_now();
     co_await store(part, request.consumer, row);
     consumer_entry& entry = part->consumers.find(request.consumer)->second;
@@ -78,14 +84,29 @@ weave::task<weave::mutex::guard> consumers::settled_gate(std::shared_ptr<partiti
     throw error(errc::unavailable, quoted(consumer) + " is part of a group that is still being settled; try again");
 }
 
+// Needs the gate. From here on no older instance changes the row; what one has handed over is awaited, for it may fail
+// yet. Returns the row with the next instance.
+weave::task<offset_row> consumers::fence_older(std::shared_ptr<partition> part, std::string consumer) {
+    const std::uint64_t next = world_.next_instance(part->consumers.find(consumer)->second.row.instance);
+    part->consumers.find(consumer)->second.newest = next;
+    while (!world_.stopping && !part->consumers[consumer].under_way.empty())
+        co_await sleep_until(world_, world_.clock.now() + write_pause);
+    if (world_.stopping) {
+        part->consumers[consumer].newest = 0;
+        throw error(errc::shutting_down, "the store is being closed");
+    }
+    offset_row row = part->consumers[consumer].row;
+    row.instance = next;
+    co_return row;
+}
+
 // Needs the gate. In memory first: a commit that is handed over later is built on it.
 weave::task<void> consumers::store(std::shared_ptr<partition> part, std::string consumer, offset_row row) {
     ports::batch change = make_batch(world_, keys::head_shard(part->key), part->owner->epoch());
     put(change, keys::offset_row(consumer), encode(row));
-    const auto found = part->consumers.find(consumer);
-    std::optional<offset_row> before;
-    if (found != part->consumers.end()) before = found->second.row;
-    part->consumers[consumer].row = row;
+    const bool known = part->consumers.contains(consumer);
+    const request_id by{world_.clock.random(), world_.clock.random()};
+    part->consumers[consumer].hand_over(by, row);
     write_result result = write_result::unavailable;
     std::exception_ptr failure;
     try {
@@ -93,12 +114,14 @@ weave::task<void> consumers::store(std::shared_ptr<partition> part, std::string 
     } catch (...) {
         failure = std::current_exception();
     }
-    if (!failure && result == write_result::applied) co_return;
-    if (before) {
-        part->consumers[consumer].row = *before;
-    } else {
-        part->consumers.erase(consumer);
+    consumer_entry& entry = part->consumers[consumer];
+    entry.newest = 0;
+    if (!failure && result == write_result::applied) {
+        entry.settle(by);
+        co_return;
     }
+    entry.take_back(by);
+    if (!known) part->consumers.erase(consumer);
     if (failure) std::rethrow_exception(failure);
     throw error(errc::unavailable, quoted(consumer) + ": the engine cannot be reached; try again");
 }
@@ -124,22 +147,27 @@ weave::task<attached_producer> consumers::attach_producer(attach_producer_reques
     if (!world_.exclusive) throw error(errc::unsupported, "named producers are not supported on shared engines yet");
     const partition_key key{request.stream, 0};
     const std::shared_ptr<partition> part = co_await parts_.load(key);
+    const weave::mutex::guard gate = co_await part->gate.lock();
     co_await parts_.load_producer(part, request.producer);
-    producer_row& row = part->producers[request.producer];
-    const producer_row before = row;
-    // The newer number counts from here on: what the older instance has open can only be cancelled.
-    ++row.instance;
-    attached_producer attached;
-    attached.instance = row.instance;
-    attached.source_position = row.source_position;
-    open_.cancel_older(request.producer, request.stream, row.instance);
+    // The newer number counts from here on: what the older instance has open can only be cancelled, and what it has
+    // handed over is awaited, for it may fail yet.
+    const std::uint64_t newest = part->producers[request.producer].row.instance + 1;
+    part->producers[request.producer].newest = newest;
+    open_.cancel_older(request.producer, request.stream, newest);
+    while (!world_.stopping && !part->producers[request.producer].under_way.empty())
+        co_await sleep_until(world_, world_.clock.now() + write_pause);
+    if (world_.stopping) throw error(errc::shutting_down, "the store is being closed");
+    producer_row next = part->producers[request.producer].row;
+    next.instance = newest;
     ports::batch change = make_batch(world_, keys::head_shard(key), part->owner->epoch());
-    put(change, keys::producer_row(request.producer), encode(row));
+    put(change, keys::producer_row(request.producer), encode(next));
     const write_result result = co_await parts_.write(part, std::move(change), part->stream->info.durability);
-    if (result != write_result::applied) {
-        part->producers[request.producer] = before;
+    if (result != write_result::applied)
         throw error(errc::unavailable, "producer '" + request.producer + "': the engine cannot be reached; try again");
-    }
+    part->producers[request.producer].row = next;
+    attached_producer attached;
+    attached.instance = newest;
+    attached.source_position = std::move(next.source_position);
     co_return attached;
 }
 
@@ -222,7 +250,7 @@ weave::task<void> consumers::set(stream_id stream, std::string consumer, std::ve
         const auto found = part->consumers.find(consumer);
         offset_row row;
         if (found != part->consumers.end()) row = found->second.row;
-        ++row.instance;  // fences whoever reads under this name
+        row.instance = world_.next_instance(row.instance);  // fences whoever reads under this name
         row.position = positions[i].after;
         row.updated_at = world_.clock.wall_now();
         co_await store(part, consumer, row);

@@ -11,6 +11,7 @@
 #include <weave/spawn.hpp>
 #include <weave/sync.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -95,6 +96,7 @@ struct environment {
     std::optional<wall_time> expiry_frozen;
     std::map<std::uint64_t, weave::event*> sleeping;  // in sleep_until, in the order of their coming
     std::uint64_t sleepers = 0;                       // so far
+    std::uint64_t last_instance = 0;
 
     // The time with which expiries of transactions are compared.
     [[nodiscard]] wall_time expiry_now() const noexcept { return expiry_frozen ? *expiry_frozen : clock.wall_now(); }
@@ -102,6 +104,14 @@ struct environment {
     // What sleeps in the background goes on at once, and finds the broker stopping.
     void wake_sleepers() {
         for (const auto& [number, one] : sleeping) one->set();
+    }
+
+    // The number of an instance of a name: above `former`, which is zero for a name that is new, and above every one
+    // given before, so that nobody who had a deleted name is taken for its new owner.
+    [[nodiscard]] std::uint64_t next_instance(std::uint64_t former) noexcept {
+        const auto now = static_cast<std::uint64_t>(clock.wall_now().time_since_epoch().count());
+        last_instance = std::max({former, last_instance, now}) + 1;
+        return last_instance;
     }
 
     // Every operation of a broker has another name.

@@ -9,8 +9,10 @@
 
 #include <weave/frame_pool.hpp>
 
+#include <algorithm>
 #include <array>
 #include <functional>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <optional>
@@ -62,10 +64,43 @@ using undecided_map =
     std::map<transaction_id, std::shared_ptr<open_transaction>, std::less<>,
              weave::recycling_allocator<std::pair<const transaction_id, std::shared_ptr<open_transaction>>>>;
 
-struct consumer_entry {
-    offset_row row;
+// A row with an instance, as the broker has it. A change counts from the moment when it is handed to the engine, and
+// later ones are built on it; one that fails is taken out again, whatever came after it.
+template <class Row>
+struct named_row {
+    struct change {
+        request_id by;
+        Row before;
+    };
+
+    Row row;
+    std::uint64_t newest = 0;       // the instance that is being attached, if any: older ones are fenced already
+    std::vector<change> under_way;  // in the order of their handing over
+
+    [[nodiscard]] bool is_newest(std::uint64_t instance) const noexcept {
+        return instance == std::max(row.instance, newest);
+    }
+    void hand_over(const request_id& by, Row next) { under_way.push_back({by, std::exchange(row, std::move(next))}); }
+    // It is stored, or nobody knows and the engine has failed.
+    void settle(const request_id& by) {
+        std::erase_if(under_way, [&](const change& one) { return one.by == by; });
+    }
+    // It is surely not stored.
+    void take_back(const request_id& by) {
+        for (auto one = under_way.begin(); one != under_way.end(); ++one) {
+            if (one->by != by) continue;
+            const auto next = std::next(one);
+            (next == under_way.end() ? row : next->before) = std::move(one->before);
+            under_way.erase(one);
+            return;
+        }
+    }
+};
+
+struct consumer_entry : named_row<offset_row> {
     session_id session = 0;  // of the instance that reads now; zero: none
 };
+using producer_entry = named_row<producer_row>;
 
 // A reader that waits for something to become readable.
 struct read_waiter {
@@ -96,7 +131,7 @@ public:
 
     undecided_map undecided;
     std::map<std::string, consumer_entry, std::less<>> consumers;  // as far as they have been touched
-    std::map<std::string, producer_row, std::less<>> producers;    // only in partition 0
+    std::map<std::string, producer_entry, std::less<>> producers;  // only in partition 0
 
     // The highest checkpointed id before which nothing is undecided.
     [[nodiscard]] transaction_id visible_end() const noexcept { return visible_end_; }

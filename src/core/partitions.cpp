@@ -197,7 +197,7 @@ weave::task<void> partitions::load_producer(std::shared_ptr<partition> part, std
     const std::optional<ports::bytes> value =
         co_await world_.rows.get(keys::head_shard(part->key), keys::producer_row(producer));
     if (!value || part->producers.contains(producer)) co_return;
-    part->producers.emplace(std::move(producer), decode<producer_row>(*value));
+    part->producers[producer].row = decode<producer_row>(*value);
 }
 
 bool partitions::wants_roll(const partition& part) const {

@@ -60,7 +60,7 @@ public:
         broker_options options = chosen_;
         options.executor = &node.executor();
         options.clock = &clock;
-        options.rows = &rows;
+        if (options.rows == nullptr) options.rows = &rows;
         options.blobs = &blobs;
         owned_ = run(broker::start(std::move(options)));
         service = owned_.get();
@@ -75,6 +75,12 @@ public:
         stop();
         start();
         session = run(service->open_session("tester", 30s));
+    }
+
+    // A new broker, on another connection to the same store.
+    void restart_on(ports::key_value& others) {
+        chosen_.rows = &others;
+        restart();
     }
 
     template <class T>

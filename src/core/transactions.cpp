@@ -138,7 +138,7 @@ void transactions::check_producer(stream_id stream, const std::string& producer,
     const std::shared_ptr<partition> names = parts_.loaded({stream, 0});
     if (!names) return;  // nobody attached since it was given up: nobody newer either
     const auto found = names->producers.find(producer);
-    if (found != names->producers.end() && found->second.instance != instance)
+    if (found != names->producers.end() && !found->second.is_newest(instance))
         throw error(errc::fenced, "a newer instance of producer '" + producer + "' has taken over");
 }
 
