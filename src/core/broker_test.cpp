@@ -395,6 +395,24 @@ TEST(broker, frames_of_a_large_transaction_make_a_tree_and_go_with_it) {
     EXPECT_EQ(world.store.live_blobs(), 0u);
 }
 
+TEST(broker, ids_of_streams_are_not_given_again_when_the_clock_goes_back) {
+    test_world world;
+    const stream_info first = world.make_stream("first");
+    world.stop();
+    memory::simulated_node& earlier = world.simulation.add_node(-1h);
+    broker_options options;
+    options.executor = &earlier.executor();
+    options.clock = &earlier.clock();
+    options.rows = &world.rows;
+    options.blobs = &world.blobs;
+    const std::unique_ptr<broker> again = world.simulation.run(earlier, broker::start(options));
+    create_request request;
+    request.options.name = "second";
+    const stream_info second = world.simulation.run(earlier, again->create_stream(request));
+    world.simulation.run(earlier, again->stop());
+    EXPECT_GT(second.id, first.id);
+}
+
 TEST(broker, cancelled_frames_are_dropped) {
     test_world world;
     const stream_info stream = world.make_stream("orders");

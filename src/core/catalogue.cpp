@@ -132,9 +132,11 @@ weave::task<stream_id> catalogue::new_id(std::string name) {
     const auto hashed = static_cast<slot_number>(stable_hash(name) % slot_count);
     const slot_number number = world_.exclusive ? slot_number{0} : hashed;
     const std::shared_ptr<slot> owned = co_await owners_.own(number);
-    const std::uint64_t floor = (owned->floor().value() >> 10) << stream_id_shift;
+    // A former owner may have given an id in the microsecond in which its ceiling ended up.
+    const std::uint64_t from = (owned->floor().value() + 1023) >> 10;
+    const std::uint64_t floor = from << stream_id_shift;
     for (;;) {
-        last_id_ = std::max(last_id_, floor);
+        if (floor != 0) last_id_ = std::max(last_id_, floor - 1);
         if (const auto next = owned->try_mint(last_id_, stream_id_shift)) {
             last_id_ = *next | ((std::uint64_t{1} << stream_id_shift) - 1);
             co_return (*next & ~((std::uint64_t{1} << stream_id_shift) - 1)) | number;
