@@ -395,6 +395,40 @@ TEST(broker, frames_of_a_large_transaction_make_a_tree_and_go_with_it) {
     EXPECT_EQ(world.store.live_blobs(), 0u);
 }
 
+// A process may end between the removal of frames and that of the rows that name them.
+TEST(broker, removal_goes_on_where_it_was_interrupted) {
+    test_world world;
+    const stream_info stream = world.make_stream("orders");
+    const transaction_ref large = world.open(stream);
+    std::string frame;
+    pack_item(frame, as_bytes(std::string_view("item")));
+    constexpr std::uint32_t frames = 65;
+    for (std::uint32_t i = 0; i < frames; ++i)
+        world.run(world.service->write(world.session, large, as_bytes(frame), crc32c(as_bytes(frame))));
+    commit_request commit = world.empty_commit();
+    decision made;
+    made.transaction = large;
+    made.frames = frames;
+    made.items = frames;
+    commit.transactions.push_back(made);
+    world.run(world.service->commit(commit));
+    std::vector<ports::blob_ref> gone;
+    const read_reply reply = world.read(stream);
+    for (const frame_ref& one : reply.transactions.front().frames)
+        if (one.level == 1) gone.push_back(one.blob);
+    ASSERT_EQ(gone.size(), 1U);
+    world.run(world.blobs.drop(gone));
+    const stream_info other = world.make_stream("other");
+    world.send(other, "x");
+    world.run(world.service->delete_stream("orders"));
+    world.run(world.service->delete_stream("other"));
+    world.simulation.run_for(1s);
+    EXPECT_EQ(world.service->counters().background_failures, 0U);
+    ports::scan_range rest;
+    rest.shard = keys::segment_shard({stream.id, 0}, 0);
+    EXPECT_TRUE(world.run(world.rows.scan(rest)).empty());
+}
+
 TEST(broker, ids_of_streams_are_not_given_again_when_the_clock_goes_back) {
     test_world world;
     const stream_info first = world.make_stream("first");

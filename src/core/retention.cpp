@@ -12,6 +12,12 @@ namespace {
 constexpr std::uint32_t due_per_round = 1000;
 constexpr std::uint32_t rows_per_step = 512;
 
+// So that it is counted.
+weave::task<void> fail(std::exception_ptr failure) {
+    std::rethrow_exception(failure);
+    co_return;
+}
+
 std::uint64_t to_seconds(wall_time time) {
     return static_cast<std::uint64_t>(
         std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count());
@@ -72,10 +78,19 @@ weave::task<void> retention::sweep() {
         for (const ports::row& one : rows) {
             if (world_.stopping || time_.holding()) co_return;
             const keys::due due = keys::parse_due(one.key);
-            const bool done = co_await sweep_segment(due);
+            bool done = false;
+            std::exception_ptr failure;
+            try {
+                done = co_await sweep_segment(due);
+            } catch (const error& damaged) {
+                if (damaged.code() != errc::corrupt) throw;
+                failure = std::current_exception();
+            }
             std::optional<std::uint64_t> again;
             if (!done) again = to_seconds(world_.clock.wall_now()) + 60;
             co_await finish(due, again);
+            // A partition that is damaged holds up no other one.
+            if (failure) world_.tasks.run(fail(failure), "retention of a damaged partition");
         }
         if (rows.size() < due_per_round) co_return;
     }
@@ -87,8 +102,13 @@ weave::task<bool> retention::sweep_segment(keys::due due) {
     try {
         part = co_await parts_.load(due.partition);
     } catch (const error& failure) {
-        if (failure.code() == errc::stream_deleted) co_return true;  // its deletion removes everything
-        throw;
+        if (failure.code() != errc::stream_deleted) throw;
+    }
+    if (!part) {
+        // Its deletion has removed everything but a segment that the head did not name any more, or that a commit
+        // which was under way came to.
+        co_await remove_segment(due.partition, due.segment);
+        co_return true;
     }
     weave::mutex::guard gate = co_await part->gate.lock();
     if (part->dropped) co_return false;
@@ -97,7 +117,12 @@ weave::task<bool> retention::sweep_segment(keys::due due) {
         transaction_id last;
         if (segment >= part->first_live_segment() && !part->undecided.empty()) co_return false;
         if (!co_await fully_expired(part, segment, last)) co_return false;
-        if (segment == part->head.tail) co_await parts_.roll(part);
+        if (segment == part->head.tail) {
+            co_await parts_.roll(part);
+            // Until the new tail stood, transactions could get a place in the old one.
+            if (segment >= part->first_live_segment()) co_return false;
+            if (!co_await fully_expired(part, segment, last)) co_return false;
+        }
         co_await forget_segment(part, segment, last);
         co_await remove_segment(part->key, segment);
     }

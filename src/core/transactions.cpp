@@ -316,13 +316,23 @@ void transactions::drop_frames(std::vector<frame_ref> frames) {
     world_.tasks.run(drop_tree(std::move(frames)), "dropping the frames of a transaction");
 }
 
+weave::task<std::vector<frame_ref>> transactions::children_of(frame_ref frame) {
+    try {
+        const std::string index = co_await world_.blobs.read(frame.blob);
+        co_return decode_index(index, frame.level);
+    } catch (const error& failure) {
+        if (failure.code() != errc::corrupt) throw;
+    }
+    co_return std::vector<frame_ref>();
+}
+
 weave::task<void> transactions::drop_tree(std::vector<frame_ref> frames) {
     std::vector<ports::blob_ref> leaves;
     for (frame_ref& frame : frames) {
         if (frame.level > 0) {
-            // Children first: after a crash in between the index frame is still there to find them.
-            const std::string index = co_await world_.blobs.read(frame.blob);
-            std::vector<frame_ref> children = decode_index(index, frame.level);
+            // Children first: after a crash in between the index frame is still there to find them. Where it is gone
+            // they are, too.
+            std::vector<frame_ref> children = co_await children_of(frame);
             co_await drop_tree(std::move(children));
         }
         leaves.push_back(std::move(frame.blob));

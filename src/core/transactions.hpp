@@ -51,6 +51,7 @@ private:
     std::shared_ptr<open_transaction> add(const std::shared_ptr<partition>& part,
                                           const std::shared_ptr<session>& client, open_request request,
                                           transaction_id id);
+    weave::task<std::vector<frame_ref>> children_of(frame_ref frame);
     weave::task<void> make_room(std::shared_ptr<partition> part);
     void check_limits(const partition& part) const;
     weave::task<void> store_frame(std::shared_ptr<open_transaction> transaction, bytes_view data, std::uint32_t crc32c,
