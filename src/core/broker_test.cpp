@@ -447,6 +447,22 @@ TEST(broker, ids_of_streams_are_not_given_again_when_the_clock_goes_back) {
     EXPECT_GT(second.id, first.id);
 }
 
+TEST(broker, its_own_pause_is_held_against_no_client) {
+    test_world world;
+    const stream_info stream = world.make_stream("orders");
+    const transaction_ref open = world.open(stream);
+    world.simulation.run_for(5s);
+    world.node.pause();
+    world.simulation.run_for(2min);
+    world.node.resume();
+    world.simulation.run_for(5s);
+    world.checkpoint(open, {"x"});
+    // Silence while it is awake counts.
+    const transaction_ref forgotten = world.open(stream);
+    world.simulation.run_for(32s);
+    EXPECT_EQ(code_of([&] { world.checkpoint(forgotten, {"y"}); }), errc::transaction_expired);
+}
+
 TEST(broker, cancelled_frames_are_dropped) {
     test_world world;
     const stream_info stream = world.make_stream("orders");

@@ -342,7 +342,8 @@ weave::task<void> transactions::drop_tree(std::vector<frame_ref> frames) {
 
 void transactions::schedule_expiry() {
     if (expiry_ != 0 || open_count_ == 0 || world_.stopping) return;
-    expiry_ = world_.clock.call_at(world_.clock.now() + expiry_check, [this] {
+    expiry_due_ = world_.clock.now() + expiry_check;
+    expiry_ = world_.clock.call_at(expiry_due_, [this] {
         expiry_ = 0;
         // Once through the queue: what arrived during a pause of the process is handled before anything expires.
         world_.tasks.run(expire(), "expiring transactions");
@@ -352,8 +353,12 @@ void transactions::schedule_expiry() {
 weave::task<void> transactions::expire() {
     if (world_.stopping) co_return;
     const ports::steady_time now = world_.clock.now();
+    // Time in which this process itself stood still is held against nobody: a client that shares it could not speak,
+    // and what others have said meanwhile is still on its way in.
+    const auto asleep = now - expiry_due_;
     std::vector<session_id> silent;
     for (const auto& [id, client] : clients_.all()) {
+        if (asleep > expiry_check) client->last_seen = std::min(now, client->last_seen + asleep);
         if (!client->open.empty() && now - client->last_seen > client->timeout) silent.push_back(id);
     }
     for (const session_id id : silent) {

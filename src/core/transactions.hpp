@@ -71,6 +71,7 @@ private:
     using deadline = std::pair<ports::steady_time, transaction_ref>;
     std::set<deadline, std::less<>, weave::recycling_allocator<deadline>> deadlines_;
     ports::clock::timer expiry_ = 0;
+    ports::steady_time expiry_due_{};
     // What became of transactions that ended without their client's doing; the newest few thousand.
     std::map<transaction_ref, errc> ended_;
     std::deque<transaction_ref> ended_order_;
