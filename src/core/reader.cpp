@@ -14,6 +14,23 @@ std::string place_of(const partition& part) {
     return "partition " + std::to_string(part.key.partition) + " of stream '" + part.stream->info.name + "'";
 }
 
+// A wait has a name as long as it lasts.
+class named_wait {
+public:
+    using table = std::map<std::pair<session_id, std::uint64_t>, std::shared_ptr<read_waiter>>;
+    named_wait(table& waits, const table::key_type& name, std::shared_ptr<read_waiter> waiter)
+        : waits_(waits), name_(name) {
+        waits_.insert_or_assign(name_, std::move(waiter));
+    }
+    named_wait(const named_wait&) = delete;
+    named_wait& operator=(const named_wait&) = delete;
+    ~named_wait() { waits_.erase(name_); }
+
+private:
+    table& waits_;
+    const table::key_type name_;
+};
+
 transaction_info describe(const partition_key& key, const stored_transaction& stored) {
     transaction_info info;
     info.partition = key.partition;
@@ -137,25 +154,15 @@ weave::task<void> reader::advance_expired(std::shared_ptr<partition> part) {
 }
 
 weave::task<std::vector<partition_number>> reader::wait_readable(wait_request request) {
-    // Known before anything is waited for, so that cancelling the wait never comes too early.
+    // It can be cancelled from here on, also while partitions are loaded.
     const auto waiter = std::make_shared<read_waiter>(world_.executor);
-    const std::pair<session_id, std::uint64_t> name{request.session, request.wait};
-    waits_.insert_or_assign(name, waiter);
+    const named_wait named(waits_, {request.session, request.wait}, waiter);
     std::vector<std::shared_ptr<partition>> parts;
-    std::exception_ptr failure;
-    try {
-        for (const wait_position& one : request.positions) {
-            const partition_key key{request.stream, one.partition};
-            std::shared_ptr<partition> part = parts_.loaded(key);
-            if (!part) part = co_await parts_.load(key);
-            parts.push_back(std::move(part));
-        }
-    } catch (...) {
-        failure = std::current_exception();
-    }
-    if (failure) {
-        waits_.erase(name);
-        std::rethrow_exception(failure);
+    for (const wait_position& one : request.positions) {
+        const partition_key key{request.stream, one.partition};
+        std::shared_ptr<partition> part = parts_.loaded(key);
+        if (!part) part = co_await parts_.load(key);
+        parts.push_back(std::move(part));
     }
     std::vector<partition_number> ready = readable_now(request, parts);
     if (ready.empty() && world_.clock.now() < request.until && !world_.stopping) {
@@ -166,7 +173,6 @@ weave::task<std::vector<partition_number>> reader::wait_readable(wait_request re
         for (const std::shared_ptr<partition>& part : parts) part->remove_waiter(waiter.get());
         ready = readable_now(request, parts);
     }
-    waits_.erase(name);
     co_return ready;
 }
 
