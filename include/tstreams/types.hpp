@@ -22,10 +22,13 @@ public:
     constexpr transaction_id() noexcept = default;
     constexpr explicit transaction_id(std::uint64_t value) noexcept : value_(value) {}
 
-    // The smallest id that a transaction opened at `time` can have; needs no store. Times before 1970 give zero.
+    // The smallest id that a transaction opened at `time` can have; needs no store. Times before 1970 give zero, those
+    // after 2540, when ids end, the highest.
     [[nodiscard]] static constexpr transaction_id at(wall_time time) noexcept {
         const auto micros = time.time_since_epoch().count();
-        return transaction_id(micros < 0 ? 0 : static_cast<std::uint64_t>(micros) << 10);
+        if (micros < 0) return transaction_id(0);
+        if (micros >> 54 != 0) return transaction_id(~std::uint64_t{0});
+        return transaction_id(static_cast<std::uint64_t>(micros) << 10);
     }
 
     [[nodiscard]] constexpr std::uint64_t value() const noexcept { return value_; }

@@ -13,6 +13,7 @@ namespace {
 constexpr std::size_t entry_overhead = 256;  // what a transaction read ahead costs beside its inline items
 constexpr std::size_t read_bytes_min = 64 * 1024;
 constexpr std::chrono::milliseconds idle_pause{2};
+constexpr std::chrono::milliseconds open_wait_max = std::chrono::hours(24 * 3660);
 
 }  // namespace
 
@@ -23,7 +24,9 @@ void check(const reading_options& options) {
     if (options.bytes_max < 1 || options.bytes_max > (std::size_t{1} << 30))
         throw error(errc::invalid_argument,
                     "reading ahead " + std::to_string(options.bytes_max) + " bytes: use 1 byte to 1 GiB");
-    if (options.open_wait.count() < 0) throw error(errc::invalid_argument, "open_wait is negative");
+    if (options.open_wait.count() < 0 || options.open_wait > open_wait_max)
+        throw error(errc::invalid_argument,
+                    "open_wait is " + std::to_string(options.open_wait.count()) + " ms: use 0 to 10 years");
 }
 
 // -- attaching ----------------------------------------------------------------------------------------------

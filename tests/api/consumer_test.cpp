@@ -291,6 +291,20 @@ TEST_P(consuming, a_skip_can_wait_first) {
     EXPECT_EQ(drain(patient), (std::vector<std::string>{"in time", "behind"}));
     options.open_wait = -1ms;
     EXPECT_CODE(errc::invalid_argument, store.make_consumer("s", options));
+    options.open_wait = std::chrono::milliseconds::max();
+    EXPECT_CODE(errc::invalid_argument, store.make_consumer("s", options));
+}
+
+TEST_P(consuming, a_start_in_a_far_future_is_not_one_in_the_past) {
+    make_stream("s");
+    store.make_producer("s").send("now");
+    for (const int year : {2100, 2540, 2542, 9999, 30'000}) {
+        const wall_time then = std::chrono::sys_days(std::chrono::year(year) / 1 / 1);
+        auto reader = make_consumer("s", {}, at(then));
+        EXPECT_TRUE(drain(reader).empty()) << year;
+    }
+    EXPECT_EQ(transaction_id::at(wall_time::max()).value(), ~std::uint64_t{0});
+    EXPECT_EQ(transaction_id::at(wall_time::min()).value(), 0U);
 }
 
 TEST_P(consuming, a_skip_comes_at_its_moment_although_nothing_was_open_when_the_wait_began) {
