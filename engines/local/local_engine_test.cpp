@@ -283,6 +283,11 @@ TEST(local_engine, limits_are_typed_errors) {
     EXPECT_EQ(failure_of([&] { target.commit(change); }).code, errc::invalid_argument);
     EXPECT_EQ(failure_of([&] { target.put("key", std::string(target.rows().caps().value_bytes_max + 1, 'v')); }).code,
               errc::too_large);
+    // All batches of a commit are one record.
+    std::vector<ports::batch> many(9, running_engine::batch("key", std::string(std::size_t{60} << 20, 'v')));
+    EXPECT_EQ(
+        failure_of([&] { target.loop().run(target.rows().commit_all(std::move(many), durability::process())); }).code,
+        errc::too_large);
     const std::string large(target.blobs().caps().blob_bytes_max + 1, 'b');
     EXPECT_EQ(failure_of([&] { (void)target.write(large); }).code, errc::too_large);
     ports::batch covering = running_engine::batch("key", "value");

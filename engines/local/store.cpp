@@ -13,7 +13,9 @@ namespace {
 
 constexpr std::size_t handles_max = 128;
 constexpr std::size_t shard_bytes_max = 0xffff;
-constexpr std::size_t batch_bytes_max = std::size_t{512} << 20;
+constexpr std::size_t commit_bytes_max = std::size_t{512} << 20;
+constexpr std::size_t row_overhead = 24;  // lengths and expiry of a row in a record
+constexpr std::size_t cover_bytes = 13;   // of a frame that a commit makes live
 constexpr std::uint32_t scan_rows_max = 65'536;
 
 // co_await: the read is done by a thread that may wait for the disk.
@@ -85,19 +87,23 @@ weave::task<std::vector<ports::row>> row_store::scan(ports::scan_range range) {
     co_return parts_.rows.scan(range, parts_.clock.wall_now());
 }
 
-void row_store::check(const ports::batch& change) const {
-    if (change.shard.size() > shard_bytes_max)
-        throw error(errc::invalid_argument, "commit: the name of a shard is over 65,535 bytes");
+// All of them are one record of the log, which has a limit.
+void row_store::check(std::span<const ports::batch> changes) const {
     std::size_t bytes = 0;
-    for (const ports::mutation& one : change.mutations) {
-        bytes += one.key.size() + (one.value ? one.value->size() : 0);
-        if (one.value && one.value->size() > value_bytes_max)
-            throw error(errc::too_large, "commit: a value of " + std::to_string(one.value->size()) +
-                                             " bytes; at most " + std::to_string(value_bytes_max));
+    for (const ports::batch& change : changes) {
+        if (change.shard.size() > shard_bytes_max)
+            throw error(errc::invalid_argument, "commit: the name of a shard is over 65,535 bytes");
+        bytes += change.covers.size() * cover_bytes;
+        for (const ports::mutation& one : change.mutations) {
+            bytes += change.shard.size() + one.key.size() + (one.value ? one.value->size() : 0) + row_overhead;
+            if (one.value && one.value->size() > value_bytes_max)
+                throw error(errc::too_large, "commit: a value of " + std::to_string(one.value->size()) +
+                                                 " bytes; at most " + std::to_string(value_bytes_max));
+        }
     }
-    if (bytes > batch_bytes_max)
-        throw error(errc::too_large, "commit: a batch of " + std::to_string(bytes) + " bytes; at most " +
-                                         std::to_string(batch_bytes_max));
+    if (bytes > commit_bytes_max)
+        throw error(errc::too_large,
+                    "a commit of " + std::to_string(bytes) + " bytes; at most " + std::to_string(commit_bytes_max));
 }
 
 bool row_store::holds(const ports::batch& change) {
@@ -138,7 +144,7 @@ void row_store::stage(const ports::batch& change) {
 
 weave::task<ports::commit_result> row_store::commit(ports::batch change, durability level) {
     parts_.check_usable();
-    check(change);
+    check({&change, 1});
     ports::commit_result result;
     if (!holds(change)) {
         result.status = ports::commit_status::condition_failed;
@@ -154,7 +160,7 @@ weave::task<ports::commit_result> row_store::commit(ports::batch change, durabil
 weave::task<ports::commit_result> row_store::commit_all(std::vector<ports::batch> changes, durability level) {
     parts_.check_usable();
     ports::commit_result result;
-    for (const ports::batch& change : changes) check(change);
+    check(changes);
     for (const ports::batch& change : changes) {
         if (holds(change)) continue;
         result.status = ports::commit_status::condition_failed;

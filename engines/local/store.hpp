@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -54,7 +55,7 @@ public:
     [[nodiscard]] std::uint64_t commits() const noexcept { return commits_; }
 
 private:
-    void check(const ports::batch& change) const;
+    void check(std::span<const ports::batch> changes) const;
     [[nodiscard]] bool holds(const ports::batch& change);
     void stage(const ports::batch& change);
     [[nodiscard]] std::string_view row_key(std::string_view shard, std::string_view key);
