@@ -75,7 +75,10 @@ void file::write(std::span<iovec> parts, std::uint64_t offset) {
     while (!parts.empty()) {
         const std::size_t whole = total(parts);
         std::size_t bytes = whole;
-        if (const int number = ask(disk_operation::write, bytes)) throw disk_error("write", path_, number);
+        if (const int number = ask(disk_operation::write, bytes)) {
+            if (number == EINTR) continue;
+            throw disk_error("write", path_, number);
+        }
         ssize_t done = 0;
         if (bytes == whole) {
             done = ::pwritev(descriptor_, parts.data(), static_cast<int>(parts.size()), static_cast<off_t>(offset));
@@ -124,21 +127,34 @@ std::size_t file::read_cached(std::span<iovec> parts, std::uint64_t offset) cons
     return done < 0 ? 0 : static_cast<std::size_t>(done);
 }
 
+// A signal interrupts it; then it has not failed, and is asked for again.
+template <class Call>
+int file::uninterrupted(disk_operation what, Call call) const noexcept {
+    for (;;) {
+        std::size_t bytes = 0;
+        int number = ask(what, bytes);
+        if (number == 0 && call() != 0) number = errno;
+        if (number != EINTR) return number;
+    }
+}
+
 void file::sync() {
-    demand(disk_operation::sync, "sync");
-    if (::fdatasync(descriptor_) != 0) throw disk_error("sync", path_, errno);
+    const int number = uninterrupted(disk_operation::sync, [this] { return ::fdatasync(descriptor_); });
+    if (number != 0) throw disk_error("sync", path_, number);
 }
 
 void file::truncate(std::uint64_t size) {
-    demand(disk_operation::truncate, "truncate");
-    if (::ftruncate(descriptor_, static_cast<off_t>(size)) != 0) throw disk_error("truncate", path_, errno);
+    const int number =
+        uninterrupted(disk_operation::truncate, [&] { return ::ftruncate(descriptor_, static_cast<off_t>(size)); });
+    if (number != 0) throw disk_error("truncate", path_, number);
 }
 
 bool file::punch(std::uint64_t offset, std::uint64_t bytes) noexcept {
-    std::size_t asked = bytes;
-    if (ask(disk_operation::punch, asked) != 0) return false;
-    return ::fallocate(descriptor_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
-                       static_cast<off_t>(bytes)) == 0;
+    const auto make_hole = [&] {
+        return ::fallocate(descriptor_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
+                           static_cast<off_t>(bytes));
+    };
+    return uninterrupted(disk_operation::punch, make_hole) == 0;
 }
 
 void disk::demand(disk_operation what, const char* text, const std::string& path) const {

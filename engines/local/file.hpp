@@ -82,6 +82,8 @@ public:
 private:
     int ask(disk_operation what, std::size_t& bytes) const noexcept;
     void demand(disk_operation what, const char* text) const;
+    template <class Call>
+    int uninterrupted(disk_operation what, Call call) const noexcept;
 
     int descriptor_;
     std::string path_;

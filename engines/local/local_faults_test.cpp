@@ -322,6 +322,21 @@ TEST(local_faults, a_failed_sync_fails_the_engine_and_is_never_tried_again) {
     again.close();
 }
 
+TEST(local_faults, a_signal_is_no_failure) {
+    const local::temporary_directory directory;
+    for (const disk_operation what : {disk_operation::write, disk_operation::sync}) {
+        failing_disk signals(what, EINTR, false);
+        auto chosen = running_engine::at(directory.path());
+        chosen.faults = &signals;
+        running_engine target(chosen);
+        signals.arm(1);
+        EXPECT_EQ(target.put("key", "value").status, ports::commit_status::applied);
+        EXPECT_TRUE(signals.struck());
+        EXPECT_EQ(target.get("key"), "value");
+        target.close();
+    }
+}
+
 TEST(local_faults, a_read_only_file_system_is_named_as_such) {
     const local::temporary_directory directory;
     failing_disk faults(disk_operation::make_directory, EROFS, true);
