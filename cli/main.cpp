@@ -76,6 +76,14 @@ void describe(CLI::App& app, invocation& call) {
         "Exit status: 0 done, 1 failure, 2 usage, 3 not found, 4 fenced or locked.");
 }
 
+// Of an option without its value, or given twice.
+std::string mismatch(const std::string& text) {
+    const std::string option = text.substr(0, text.find(':'));
+    if (text.ends_with("missing")) return option + " needs a value";
+    if (text.find("At Most") != std::string::npos) return option + " can be given only once";
+    return text;
+}
+
 // What is wrong with the command line, and where its help is.
 std::string usage_line(const CLI::App& app, const std::exception& failure) {
     std::string words = "tstreams";
@@ -90,6 +98,7 @@ std::string usage_line(const CLI::App& app, const std::exception& failure) {
     const auto option =
         std::find_if(rest.begin(), rest.end(), [](const std::string& word) { return word.starts_with("-"); });
     std::string what = failure.what();
+    if (dynamic_cast<const CLI::ArgumentMismatch*>(&failure) != nullptr) what = mismatch(what);
     if ((incomplete || extra) && option != rest.end())
         what = "there is no option " + *option;
     else if (incomplete && level->get_require_subcommand_min() != 0)

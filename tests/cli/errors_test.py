@@ -62,6 +62,11 @@ class Errors(ToolTest):
                         "stream create " + "x" * 129, "consume s --partition -1", "--at"):
             self.error(*shlex.split(command), expect=2)
 
+    def test_an_option_without_its_value_or_given_twice(self):
+        self.assertIn(": --name needs a value; see: ", self.error("consume", "s", "--name", expect=2))
+        self.assertIn(": --max can be given only once; see: ",
+                      self.error("consume", "s", "--max", "1", "--max", "2", expect=2))
+
     def test_a_number_that_cannot_be_names_its_option(self):
         self.create()
         for command in ("stream create t --partitions", "stream update s --partitions", "produce s --partition",
