@@ -49,8 +49,8 @@ weave::task<attached_partition> consumers::attach_one(const attach_consumer_requ
     const auto found = part->consumers.find(request.consumer);
     const bool known = found != part->consumers.end();
     if (!known && request.must_exist)
-        throw error(errc::offset_not_found, quoted(request.consumer) + " has no stored offset in partition " +
-                                                std::to_string(key.partition));
+        throw error(errc::offset_not_found,
+                    quoted(request.consumer) + " has no stored offset in partition " + std::to_string(key.partition));
     transaction_id begin;
     if (!known || request.reset) begin = co_await reads_.resolve(key, start);
     offset_row row;
