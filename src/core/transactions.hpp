@@ -68,8 +68,8 @@ private:
     partitions& parts_;
     sessions& clients_;
     std::uint64_t open_count_ = 0;
-    using deadline = std::pair<ports::steady_time, transaction_ref>;
-    std::set<deadline, std::less<>, weave::recycling_allocator<deadline>> deadlines_;
+    using due = std::pair<ports::steady_time, transaction_ref>;
+    std::set<due, std::less<>, weave::recycling_allocator<due>> deadlines_;
     ports::clock::timer expiry_ = 0;
     ports::steady_time expiry_due_{};
     // What became of transactions that ended without their client's doing; the newest few thousand.
