@@ -2,6 +2,7 @@
 // the lock, and directories that are no store.
 #include "engines/local/directory.hpp"
 #include "engines/local/key_filter.hpp"
+#include "engines/local/space.hpp"
 #include "engines/local/test_support.hpp"
 #include "engines/local/verify.hpp"
 
@@ -54,6 +55,30 @@ void commit_together(running_engine& target, int count, durability level, const 
 
 void write_file(const std::string& path, const std::string& text) {
     std::ofstream(path) << text;
+}
+
+TEST(local_engine, frames_are_found_by_place_and_taken_in_any_order) {
+    local::frame_set frames;
+    constexpr std::uint32_t each = 5000;
+    for (std::uint32_t file = 1; file <= 2; ++file)
+        for (std::uint32_t i = 0; i < each; ++i) frames.add({{file, 64 + 8 * i}, i});
+    EXPECT_EQ(frames.size(), 2 * each);
+    EXPECT_FALSE(frames.take({1, 65}));
+    EXPECT_FALSE(frames.take({3, 64}));
+    // All but every tenth, the last first.
+    for (std::uint32_t i = each; i-- > 0;) {
+        if (i % 10 == 0) continue;
+        EXPECT_EQ(frames.length_of({1, 64 + 8 * i}), i);
+        EXPECT_TRUE(frames.take({1, 64 + 8 * i}));
+        EXPECT_FALSE(frames.take({1, 64 + 8 * i}));
+        EXPECT_FALSE(frames.length_of({1, 64 + 8 * i}));
+    }
+    for (std::uint32_t i = 0; i < each; i += 10) EXPECT_EQ(frames.length_of({1, 64 + 8 * i}), i);
+    frames.add({{1, 64 + 8 * each}, 7});
+    EXPECT_TRUE(frames.take({1, 64 + 8 * each}));
+    for (std::uint32_t i = 0; i < each; i += 10) EXPECT_TRUE(frames.take({1, 64 + 8 * i}));
+    EXPECT_EQ(frames.size(), each);
+    EXPECT_EQ(frames.length_of({2, 64}), 0U);
 }
 
 }  // namespace

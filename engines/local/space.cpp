@@ -32,6 +32,46 @@ std::vector<frame_place> find_orphans(const disk& files, const store_paths& path
 
 }  // namespace
 
+void frame_set::add(const frame_place& frame) {
+    file_frames& file = files_[frame.at.file];
+    file.entries.push_back({frame.at.offset, frame.length});
+    ++file.left;
+    ++size_;
+}
+
+const frame_set::entry* frame_set::find(const file_frames& frames, std::uint32_t offset) {
+    const auto found = std::lower_bound(frames.entries.begin(), frames.entries.end(), offset,
+                                        [](const entry& one, std::uint32_t wanted) { return one.offset < wanted; });
+    if (found == frames.entries.end() || found->offset != offset || found->length == taken) return nullptr;
+    return &*found;
+}
+
+std::optional<std::uint32_t> frame_set::length_of(position place) const {
+    const auto file = files_.find(place.file);
+    if (file == files_.end()) return std::nullopt;
+    const entry* const found = find(file->second, place.offset);
+    if (!found) return std::nullopt;
+    return found->length;
+}
+
+bool frame_set::take(position place) {
+    const auto file = files_.find(place.file);
+    if (file == files_.end()) return false;
+    file_frames& frames = file->second;
+    const entry* const found = find(frames, place.offset);
+    if (!found) return false;
+    frames.entries[static_cast<std::size_t>(found - frames.entries.data())].length = taken;
+    --size_;
+    if (--frames.left == 0) {
+        files_.erase(file);
+        return true;
+    }
+    constexpr std::size_t few = 1024;
+    if (frames.entries.size() > few && frames.left < frames.entries.size() / 4)
+        std::erase_if(frames.entries, [](const entry& one) { return one.length == taken; });
+    return true;
+}
+
 struct space::survey {
     position from;
     position end;
@@ -120,17 +160,16 @@ void space::count(const frame_place& frame, int direction) {
 }
 
 void space::covered(const frame_place& frame) {
-    if (undecided_.erase(frame.at.value()) == 0) return;  // it was live already
+    if (!undecided_.take(frame.at)) return;  // it was live already
     release(frame.at.file);
     count(frame, 1);
 }
 
 bool space::drop_undecided(position place) {
-    const auto found = undecided_.find(place.value());
-    if (found == undecided_.end()) return false;
-    const frame_place frame{place, found->second};
-    undecided_.erase(found);
-    punch(frame);
+    const std::optional<std::uint32_t> length = undecided_.length_of(place);
+    if (!length) return false;
+    undecided_.take(place);
+    punch({place, *length});
     start_punching();
     return true;
 }

@@ -12,7 +12,7 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <unordered_map>
+#include <optional>
 #include <vector>
 
 namespace tstreams::local {
@@ -20,6 +20,31 @@ namespace tstreams::local {
 struct frame_place {
     position at;
     std::uint32_t length = 0;
+};
+
+// Frames by their place, 8 bytes each: put in as the log grows, taken out in any order.
+class frame_set {
+public:
+    void add(const frame_place& frame);
+    [[nodiscard]] std::optional<std::uint32_t> length_of(position place) const;
+    // False: it was not there.
+    bool take(position place);
+    [[nodiscard]] std::size_t size() const noexcept { return size_; }
+
+private:
+    struct entry {
+        std::uint32_t offset;
+        std::uint32_t length;  // `taken`, or of the frame
+    };
+    struct file_frames {
+        std::vector<entry> entries;  // by offset
+        std::size_t left = 0;
+    };
+    static constexpr std::uint32_t taken = ~std::uint32_t{0};
+    [[nodiscard]] static const entry* find(const file_frames& frames, std::uint32_t offset);
+
+    std::map<std::uint32_t, file_frames> files_;
+    std::size_t size_ = 0;
 };
 
 // Belongs to the executor; holes and unlinking are made by `maintenance`.
@@ -32,8 +57,11 @@ public:
     // `end` that nobody committed.
     void begin(position from, position end);
 
-    void written(const frame_place& frame) { undecided_.emplace(frame.at.value(), frame.length), hold(frame.at.file); }
-    [[nodiscard]] bool undecided(position place) const { return undecided_.contains(place.value()); }
+    void written(const frame_place& frame) {
+        undecided_.add(frame);
+        hold(frame.at.file);
+    }
+    [[nodiscard]] bool undecided(position place) const { return undecided_.length_of(place).has_value(); }
     // A commit record that makes the frame live has been written.
     void covered(const frame_place& frame);
     // The frame is not undecided any more; its space goes at once. False: it was not undecided.
@@ -87,7 +115,7 @@ private:
     mailbox& letters_;
     failure_latch& failure_;
 
-    std::unordered_map<std::uint64_t, std::uint32_t> undecided_;  // place -> length
+    frame_set undecided_;
     std::map<std::uint32_t, totals> live_;
     bool counted_ = false;                                     // until then live_ is only what changed since the start
     std::map<std::uint32_t, std::uint32_t> held_;              // file -> frames undecided, or dead and not punched

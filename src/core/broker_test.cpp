@@ -370,31 +370,6 @@ TEST(broker, expired_transactions_are_reported_then_removed) {
     EXPECT_TRUE(world.read(stream, young).transactions.empty());
 }
 
-TEST(broker, frames_of_a_large_transaction_make_a_tree_and_go_with_it) {
-    test_world world;
-    const stream_info stream = world.make_stream("orders");
-    const transaction_ref large = world.open(stream);
-    std::string frame;
-    pack_item(frame, as_bytes(std::string_view("item")));
-    constexpr std::uint32_t frames = 64 * 65;
-    for (std::uint32_t i = 0; i < frames; ++i)
-        world.run(world.service->write(world.session, large, as_bytes(frame), crc32c(as_bytes(frame))));
-    commit_request commit = world.empty_commit();
-    decision made;
-    made.transaction = large;
-    made.frames = frames;
-    made.items = frames;
-    commit.transactions.push_back(made);
-    world.run(world.service->commit(commit));
-    const read_reply reply = world.read(stream);
-    ASSERT_EQ(reply.transactions.size(), 1u);
-    EXPECT_LE(reply.transactions.front().frames.size(), 64u);
-    EXPECT_GE(world.store.live_blobs(), frames);
-    world.run(world.service->delete_stream("orders"));
-    world.simulation.run_for(1s);
-    EXPECT_EQ(world.store.live_blobs(), 0u);
-}
-
 // A process may end between the removal of frames and that of the rows that name them.
 TEST(broker, removal_goes_on_where_it_was_interrupted) {
     test_world world;
@@ -461,19 +436,6 @@ TEST(broker, its_own_pause_is_held_against_no_client) {
     const transaction_ref forgotten = world.open(stream);
     world.simulation.run_for(32s);
     EXPECT_EQ(code_of([&] { world.checkpoint(forgotten, {"y"}); }), errc::transaction_expired);
-}
-
-TEST(broker, cancelled_frames_are_dropped) {
-    test_world world;
-    const stream_info stream = world.make_stream("orders");
-    const transaction_ref cancelled = world.open(stream);
-    const std::string frame(1000, 'x');
-    for (int i = 0; i < 3; ++i)
-        world.run(world.service->write(world.session, cancelled, as_bytes(frame), crc32c(as_bytes(frame))));
-    EXPECT_EQ(world.store.live_blobs(), 3u);
-    world.run(world.service->cancel(world.session, {cancelled}));
-    world.simulation.run_until_idle();
-    EXPECT_EQ(world.store.live_blobs(), 0u);
 }
 
 TEST(broker, a_deleted_stream_is_gone_and_its_name_is_free) {

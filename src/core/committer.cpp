@@ -119,10 +119,15 @@ weave::task<void> committer::give_up(session_id session, opened_refs opened) {
 weave::task<commit_reply> committer::commit_loaded(commit_request& request) {
     if (!all_loaded(request)) co_await load_all(request);
     bool open = true;
+    bool gathered = false;
     for (const decision& one : request.transactions) {
         const std::shared_ptr<open_transaction> found = open_.find(one.transaction);
         if (!found || found->state != open_transaction::phase::open) open = false;
+        if (!found || !found->has_index_frames()) continue;
+        co_await open_.gather(found);
+        gathered = true;
     }
+    if (gathered && !all_loaded(request)) co_await load_all(request);  // that took its time
     if (!open) {
         std::optional<commit_reply> answer = co_await known_answer(request);
         if (answer) co_return std::move(*answer);
@@ -226,6 +231,8 @@ committer::planned_transaction committer::plan_transaction(const commit_request&
     if (transaction.frames != wanted.frames)
         throw error(errc::invalid_state, describe(wanted.transaction) + " has " + std::to_string(transaction.frames) +
                                              " frames, not " + std::to_string(wanted.frames));
+    if (transaction.has_index_frames() && transaction.gathered != transaction.chunks)
+        throw error(errc::invalid_state, describe(wanted.transaction) + " was written to while it was being decided");
     open_.check_producer(transaction.ref.stream, transaction.producer, transaction.producer_instance);
     planned.part = parts_.loaded({wanted.transaction.stream, wanted.transaction.partition});
     transaction_row row;
@@ -311,10 +318,14 @@ std::vector<ports::batch> committer::exclusive_batches(const commit_request& req
     std::vector<ports::batch> batches;
     batches.reserve(made.members() + 2);
     for (planned_transaction& one : made.transactions) {
-        const open_transaction& transaction = *one.transaction;
+        open_transaction& transaction = *one.transaction;
         ports::batch& change = batch_for(world_, batches, keys::segment_shard(one.part->key, transaction.segment));
         put(change, keys::transaction_row(transaction.ref.id), std::move(one.row));
-        change.covers.insert(change.covers.end(), transaction.blobs.begin(), transaction.blobs.end());
+        if (transaction.chunks != 0) {
+            std::vector<ports::blob_ref> blobs = transactions::take_blobs(transaction);
+            change.covers.insert(change.covers.end(), std::make_move_iterator(blobs.begin()),
+                                 std::make_move_iterator(blobs.end()));
+        }
         if (!one.part->tail_filed && transaction.segment == one.part->head.tail) {
             batches.push_back(parts_.filing(*one.part));
             one.part->tail_filed = true;
@@ -371,7 +382,7 @@ void committer::undo(plan& made) {
 
 void committer::finish(plan& made) {
     for (planned_transaction& one : made.transactions) {
-        one.transaction->blobs.clear();
+        one.transaction->covers = {};
         open_.finish(one.part, one.transaction, true);
     }
     settle_rows(made, false);

@@ -80,6 +80,7 @@ weave::task<commit_reply> committer::commit_in_one_shard(commit_request request)
             if (!known) co_await parts_.confirm(part);
         }
         if (!part->tail_filed) co_await parts_.file_tail(part);
+        if (known) co_await open_.gather(known);
     }
     if (part->dropped) throw_again("the commit");
     plan made = make_plan(request);
@@ -90,7 +91,7 @@ weave::task<commit_reply> committer::commit_in_one_shard(commit_request request)
         const open_transaction& transaction = *one.transaction;
         require_absent(change, keys::transaction_row(transaction.ref.id));
         put(change, keys::transaction_row(transaction.ref.id), std::move(one.row));
-        change.covers = transaction.blobs;
+        change.covers = transactions::all_blobs(transaction);
     }
     for (const planned_offset& one : made.offsets) put(change, keys::offset_row(one.consumer), encode(one.after));
     begin(made, request.request);
@@ -98,7 +99,9 @@ weave::task<commit_reply> committer::commit_in_one_shard(commit_request request)
     std::exception_ptr failure;
     try {
         for (const planned_transaction& one : made.transactions) {
-            if (!world_.blobs.caps().commit_covers) co_await world_.blobs.sync(one.transaction->blobs, made.level);
+            if (world_.blobs.caps().commit_covers) break;
+            std::vector<ports::blob_ref> blobs = transactions::all_blobs(*one.transaction);
+            co_await world_.blobs.sync(std::move(blobs), made.level);
         }
         result = co_await parts_.write(part, std::move(change), made.level);
     } catch (...) {
@@ -216,6 +219,11 @@ weave::task<void> committer::prepare_partition(prepare_request request, partitio
     as_commit.request = request.group;
     as_commit.transactions = std::move(request.transactions);
     as_commit.offsets = std::move(request.offsets);
+    for (const decision& one : as_commit.transactions) {
+        const std::shared_ptr<open_transaction> found = open_.find(one.transaction);
+        if (found) co_await open_.gather(found);
+    }
+    if (part->dropped) throw_again("preparing a group");
     plan made = make_plan(as_commit);
     // From here on nothing of it expires or is cancelled.
     for (const planned_transaction& one : made.transactions) {
@@ -246,13 +254,16 @@ weave::task<void> committer::write_prepared(std::shared_ptr<partition> part, pla
     row.state = transaction_row::kind::prepared;
     row.request = group;
     const ports::bytes key = keys::transaction_row(transaction->ref.id);
-    if (!world_.blobs.caps().commit_covers) co_await world_.blobs.sync(transaction->blobs, level);
+    if (!world_.blobs.caps().commit_covers) {
+        std::vector<ports::blob_ref> blobs = transactions::all_blobs(*transaction);
+        co_await world_.blobs.sync(std::move(blobs), level);
+    }
     ports::batch change =
         make_batch(world_, keys::segment_shard(part->key, transaction->segment), part->owner->epoch());
     transaction->prepared_value = encode(row);
     require_absent(change, key);
     put(change, key, transaction->prepared_value);
-    change.covers = transaction->blobs;
+    change.covers = transactions::all_blobs(*transaction);
     const write_result result = co_await parts_.write(part, std::move(change), level);
     if (result != write_result::applied) throw_again("preparing a group");
     transaction->state = open_transaction::phase::prepared;
@@ -376,7 +387,7 @@ weave::task<void> committer::resolve_transaction(std::shared_ptr<partition> part
     }
     std::vector<frame_ref> dead;
     if (!committed) dead = transactions::row_frames(*transaction);
-    transaction->blobs.clear();
+    transaction->covers = {};
     open_.finish(part, transaction, committed);
     if (!dead.empty()) open_.drop_frames(std::move(dead));
 }

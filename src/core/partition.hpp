@@ -57,7 +57,12 @@ struct open_transaction {
     std::uint32_t frames = 0;                      // written by the client
     std::uint32_t chunks = 0;                      // blobs written, index frames included
     std::array<std::vector<frame_ref>, 6> levels;  // references not yet gathered into an index frame
-    std::vector<ports::blob_ref> blobs;            // all of them, for the commit or for dropping
+    // Every blob, gathered for a commit and up to `gathered` chunks: only where there are index frames, which hold
+    // the references meanwhile.
+    std::vector<ports::blob_ref> covers;
+    std::uint32_t gathered = 0;
+
+    [[nodiscard]] bool has_index_frames() const noexcept { return chunks != frames; }
 };
 
 using undecided_map =

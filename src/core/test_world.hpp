@@ -61,7 +61,7 @@ public:
         options.executor = &node.executor();
         options.clock = &clock;
         if (options.rows == nullptr) options.rows = &rows;
-        options.blobs = &blobs;
+        if (options.blobs == nullptr) options.blobs = &blobs;
         owned_ = run(broker::start(std::move(options)));
         service = owned_.get();
     }

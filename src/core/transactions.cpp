@@ -16,6 +16,15 @@ std::string describe(const transaction_ref& ref) {
     return "transaction " + std::to_string(ref.id.value()) + " of partition " + std::to_string(ref.partition);
 }
 
+// What was written of it; nothing is left in it.
+std::vector<frame_ref> take_frames(open_transaction& transaction) {
+    if (transaction.chunks == 0) return {};
+    std::vector<frame_ref> frames = transactions::row_frames(transaction);
+    for (std::vector<frame_ref>& level : transaction.levels) level.clear();
+    transaction.covers = {};
+    return frames;
+}
+
 }  // namespace
 
 transactions::transactions(environment& world, partitions& parts, sessions& clients)
@@ -164,10 +173,7 @@ weave::task<void> transactions::write(session_id session, transaction_ref ref, b
     transaction->writing = false;
     if (transaction->state == open_transaction::phase::over) {
         // Cancelled meanwhile: this frame came too late to be dropped with the others.
-        std::vector<frame_ref> late;
-        for (ports::blob_ref& blob : transaction->blobs) late.push_back({std::move(blob), 0});
-        transaction->blobs.clear();
-        drop_frames(std::move(late));
+        drop_frames(take_frames(*transaction));
         throw_ended(ref);
     }
     if (failure) std::rethrow_exception(failure);
@@ -186,16 +192,55 @@ weave::task<void> transactions::store_frame(std::shared_ptr<open_transaction> tr
     frame_ref stored;
     stored.level = level;
     stored.blob = co_await world_.blobs.write(name, data, crc, transaction->retained_until);
-    transaction->blobs.push_back(stored.blob);
     std::vector<frame_ref>& siblings = transaction->levels.at(level);
     siblings.push_back(std::move(stored));
     if (siblings.size() < index_fanout) co_return;
     if (level + 1u == transaction->levels.size())
         throw error(errc::too_large, describe(transaction->ref) + " has too many frames");
     const std::string index = encode_index(siblings);
-    siblings.clear();
     const bytes_view bytes = as_bytes(index);
     co_await store_frame(transaction, bytes, core::crc32c(bytes), static_cast<std::uint8_t>(level + 1));
+    siblings.clear();
+}
+
+weave::task<void> transactions::gather(std::shared_ptr<open_transaction> transaction) {
+    if (!transaction->has_index_frames() || transaction->gathered == transaction->chunks) co_return;
+    transaction->covers.clear();
+    transaction->gathered = 0;
+    const std::uint32_t chunks = transaction->chunks;
+    transaction->covers.reserve(chunks);
+    std::vector<frame_ref> roots = row_frames(*transaction);
+    co_await gather_below(transaction, std::move(roots));
+    transaction->gathered = chunks;
+}
+
+weave::task<void> transactions::gather_below(std::shared_ptr<open_transaction> transaction,
+                                             std::vector<frame_ref> frames) {
+    for (frame_ref& frame : frames) {
+        transaction->covers.push_back(frame.blob);
+        if (frame.level == 0) continue;
+        const std::string index = co_await world_.blobs.read(std::move(frame.blob));
+        std::vector<frame_ref> children = decode_index(index, frame.level);
+        co_await gather_below(transaction, std::move(children));
+    }
+}
+
+std::vector<ports::blob_ref> transactions::all_blobs(const open_transaction& transaction) {
+    if (transaction.has_index_frames()) {
+        if (transaction.gathered != transaction.chunks)
+            throw error(errc::invalid_state, describe(transaction.ref) + " was written to while it was being decided");
+        return transaction.covers;
+    }
+    std::vector<ports::blob_ref> blobs;
+    blobs.reserve(transaction.levels.front().size());
+    for (const frame_ref& frame : transaction.levels.front()) blobs.push_back(frame.blob);
+    return blobs;
+}
+
+std::vector<ports::blob_ref> transactions::take_blobs(open_transaction& transaction) {
+    if (!transaction.has_index_frames() || transaction.gathered != transaction.chunks) return all_blobs(transaction);
+    transaction.gathered = 0;
+    return std::exchange(transaction.covers, {});
 }
 
 std::vector<frame_ref> transactions::row_frames(const open_transaction& transaction) {
@@ -254,9 +299,7 @@ weave::task<void> transactions::abort(partition_key key, transaction_id id) {
 void transactions::cancel_now(const std::shared_ptr<partition>& part,
                               const std::shared_ptr<open_transaction>& transaction, errc reason) {
     remember_end(transaction->ref, reason);
-    std::vector<frame_ref> dead;
-    for (ports::blob_ref& blob : transaction->blobs) dead.push_back({std::move(blob), 0});
-    transaction->blobs.clear();
+    std::vector<frame_ref> dead = take_frames(*transaction);
     finish(part, transaction, false);
     if (!dead.empty()) drop_frames(std::move(dead));
 }

@@ -45,6 +45,13 @@ public:
     void drop_frames(std::vector<frame_ref> frames);
     weave::task<void> drop_tree(std::vector<frame_ref> frames);
 
+    // Reads the index frames, so that all_blobs is complete.
+    weave::task<void> gather(std::shared_ptr<open_transaction> transaction);
+    // Every blob of a transaction that has no index frames or was gathered. Throws invalid_state for one that was
+    // written to since.
+    [[nodiscard]] static std::vector<ports::blob_ref> all_blobs(const open_transaction& transaction);
+    // The same, and what was gathered is not kept: a later try gathers again.
+    [[nodiscard]] static std::vector<ports::blob_ref> take_blobs(open_transaction& transaction);
     [[nodiscard]] static std::vector<frame_ref> row_frames(const open_transaction& transaction);
 
 private:
@@ -54,6 +61,7 @@ private:
     weave::task<std::vector<frame_ref>> children_of(frame_ref frame);
     weave::task<void> make_room(std::shared_ptr<partition> part);
     void check_limits(const partition& part) const;
+    weave::task<void> gather_below(std::shared_ptr<open_transaction> transaction, std::vector<frame_ref> frames);
     weave::task<void> store_frame(std::shared_ptr<open_transaction> transaction, bytes_view data, std::uint32_t crc32c,
                                   std::uint8_t level);
     void cancel_now(const std::shared_ptr<partition>& part, const std::shared_ptr<open_transaction>& transaction,
