@@ -52,8 +52,11 @@ public:
     // Cancels all open transactions of the members. Positions stay where the readers are: set_position goes back.
     void cancel();
 
-    // The request id of the last checkpoint, for client::commit_state.
+    // The request id of the last checkpoint that had something to commit, for client::commit_state; and the one that
+    // the next will have, so that it can be written down before: after a crash it is the question to ask. After an
+    // unknown outcome they are the same.
     [[nodiscard]] request_id last_request() const noexcept;
+    [[nodiscard]] request_id next_request();
 
 private:
     friend struct detail::access;

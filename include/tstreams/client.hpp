@@ -96,7 +96,9 @@ public:
                                                      const std::vector<transaction_state>& states = {},
                                                      std::uint32_t limit = 1000) const;
     [[nodiscard]] transaction_state state(std::string_view stream, partition_number partition, transaction_id id) const;
-    // What became of a group checkpoint; known for an hour, then `gone`.
+    // What became of a checkpoint of a group (checkpoint_group::last_request): checkpointed, or not_checkpointed.
+    // Both are final: asking settles it, and a checkpoint with this id that is still under way is then refused.
+    // Known for an hour; `gone` for an id that is older. Throws invalid_argument for the id of anything else.
     [[nodiscard]] transaction_state commit_state(request_id request) const;
 
     // Administration.

@@ -72,6 +72,13 @@ public:
     }
     transaction_id send(std::string_view item) { return send({item}); }
     transaction_id send(partition_number partition, std::span<const std::string_view> items);
+    transaction_id send(partition_number partition, std::initializer_list<std::string_view> items) {
+        return send(partition, std::span(items.begin(), items.size()));
+    }
+    transaction_id send_for_key(std::string_view key, std::span<const std::string_view> items);
+    transaction_id send_for_key(std::string_view key, std::initializer_list<std::string_view> items) {
+        return send_for_key(key, std::span(items.begin(), items.size()));
+    }
 
     // At most once: hands the item over and returns; no acknowledgement, never blocks, never throws for a full
     // buffer or a failed write. What is lost is counted.

@@ -123,6 +123,11 @@ transaction_id producer::send(partition_number partition, std::span<const std::s
     return send_to(state, state->checked_partition(partition), items);
 }
 
+transaction_id producer::send_for_key(std::string_view key, std::span<const std::string_view> items) {
+    const auto& state = use(*this, "producer");
+    return send_to(state, state->partition_for_key(key), items);
+}
+
 void producer::send_and_forget(std::string_view item) noexcept {
     if (state_) state_->send_and_forget(item);
 }
@@ -329,6 +334,10 @@ void checkpoint_group::checkpoint() {
 void checkpoint_group::cancel() {
     const auto& state = use(*this, "checkpoint group");
     state->client().run(detail::group_state::cancel(state, detail::processed_inside(*state).has_value()));
+}
+
+request_id checkpoint_group::next_request() {
+    return use(*this, "checkpoint group")->next_request();
 }
 
 request_id checkpoint_group::last_request() const noexcept {

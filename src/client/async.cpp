@@ -47,6 +47,13 @@ partition_number chosen(producer_state& producer, std::optional<partition_number
     return partition ? producer.checked_partition(*partition) : producer.next_partition();
 }
 
+weave::task<transaction_id> send_to(const std::shared_ptr<producer_state>& producer, partition_number target,
+                                    std::vector<std::string> items) {
+    if (std::optional<packed_items> small = pack_inline(items))
+        return producer_state::send(producer, target, std::move(*small));
+    return producer_state::send_items(producer, target, std::move(items));
+}
+
 std::optional<partition_number> checked(const producer_state& producer, std::optional<partition_number> partition) {
     if (partition) std::ignore = producer.checked_partition(*partition);
     return partition;
@@ -226,12 +233,13 @@ void async_start::begin_for_key(const producer_ptr& on, const std::string& key, 
 
 void async_start::send(const producer_ptr& on, std::optional<partition_number> partition,
                        std::vector<std::string> items, heard_by<transaction_id> heard) {
-    start(need(on).client(), std::move(heard), [&] {
-        const partition_number target = chosen(*on, partition);
-        if (std::optional<packed_items> small = pack_inline(items))
-            return producer_state::send(on, target, std::move(*small));
-        return producer_state::send_items(on, target, std::move(items));
-    });
+    start(need(on).client(), std::move(heard), [&] { return send_to(on, chosen(*on, partition), std::move(items)); });
+}
+
+void async_start::send_for_key(const producer_ptr& on, const std::string& key, std::vector<std::string> items,
+                               heard_by<transaction_id> heard) {
+    start(need(on).client(), std::move(heard),
+          [&] { return send_to(on, on->partition_for_key(key), std::move(items)); });
 }
 
 void async_start::checkpoint(const producer_ptr& on, std::optional<partition_number> partition, heard_by<void> heard) {

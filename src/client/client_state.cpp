@@ -200,11 +200,6 @@ void client_state::deliver_now(operation_base& one) noexcept {
     }
 }
 
-request_id client_state::new_request() noexcept {
-    const std::uint64_t high = runtime_.random();
-    return {high, runtime_.random()};
-}
-
 weave::task<std::vector<partition_number>> client_state::wait_readable(core::wait_request request) {
     const std::uint64_t wait = request.wait;
     check_open();

@@ -94,7 +94,10 @@ public:
     void deliver_now(operation_base& one) noexcept;  // from any thread
 
     // On the executor.
-    [[nodiscard]] request_id new_request() noexcept;
+    [[nodiscard]] request_id new_request(bool answer_kept = false) noexcept {
+        const std::uint64_t high = runtime_.random();
+        return core::make_request_id(runtime_.wall_now(), answer_kept, high, runtime_.random());
+    }
     // Waits until a partition is readable; close() ends the wait, which then throws shutting_down.
     weave::task<std::vector<partition_number>> wait_readable(core::wait_request request);
     void stop_wait(std::uint64_t wait);

@@ -39,13 +39,13 @@ void tell(const std::shared_ptr<commit_plan>& plan, const participants& transact
 
 weave::task<void> prepare(std::shared_ptr<commit_plan> plan, const participants* transactions) {
     plan->request.session = plan->client->session();
-    plan->request.group = plan->in_group;
-    plan->request.request = plan->client->new_request();
     plan->request.transactions.reserve(transactions->size());
     for (const auto& one : *transactions) {
         core::decision decision = co_await one->prepare_decision();
         plan->request.transactions.push_back(std::move(decision));
     }
+    const std::size_t members = transactions->size() + plan->request.offsets.size() + plan->request.sources.size();
+    if (plan->request.request.empty()) plan->request.request = plan->client->new_request(plan->in_group || members > 1);
     plan->prepared = true;
 }
 

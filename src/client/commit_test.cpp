@@ -302,13 +302,29 @@ TEST_P(unknown_outcomes, a_group_is_frozen_until_it_is_settled) {
     expect_code(errc::invalid_state, [&] { txn.checkpoint(); });
     expect_code(errc::invalid_state, [&] { txn.cancel(); });
     EXPECT_TRUE(group.contains(out));
-    EXPECT_EQ(store.commit_state(request) == tstreams::transaction_state::checkpointed, GetParam() == loss::applied);
     group.checkpoint();
     EXPECT_EQ(group.last_request(), request);
     EXPECT_EQ(store.commit_state(request), tstreams::transaction_state::checkpointed);
     EXPECT_EQ(all_items(), (std::vector<std::string>{"input", "output"}));
     EXPECT_EQ(store.offsets("s", "job").at(0).position, input.position(0));
     group.add(other);
+}
+
+TEST_P(unknown_outcomes, asking_for_the_state_of_a_group_settles_it) {
+    auto out = store.make_producer("s");
+    auto group = store.make_checkpoint_group();
+    group.add(out);
+    auto txn = out.begin(1);
+    txn.put("output");
+    lose([&] { group.checkpoint(); });
+    const request_id request = group.last_request();
+    const bool applied = GetParam() == loss::applied;
+    EXPECT_EQ(store.commit_state(request),
+              applied ? tstreams::transaction_state::checkpointed : tstreams::transaction_state::not_checkpointed);
+    if (!applied) expect_code(errc::transaction_closed, [&] { group.checkpoint(); });
+    group.checkpoint();  // the answer, or a new one
+    EXPECT_EQ(group.last_request() == request, applied);
+    EXPECT_EQ(all_items(), std::vector<std::string>{"output"});
 }
 
 TEST_P(unknown_outcomes, what_is_surely_not_applied_can_be_tried_again) {

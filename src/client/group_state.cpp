@@ -1,5 +1,7 @@
 #include "client/group_state.hpp"
 
+#include "client/machine.hpp"
+
 #include <algorithm>
 
 namespace tstreams::detail {
@@ -192,6 +194,14 @@ request_id group_state::last_request() const {
     return last_request_;
 }
 
+request_id group_state::next_request() {
+    const std::lock_guard lock(mutex_);
+    if (in_doubt_) return in_doubt_->request.request;
+    if (next_request_.empty())
+        next_request_ = core::make_request_id(client_->home().wall_now(), true, system_random(), system_random());
+    return next_request_;
+}
+
 // -- deciding -----------------------------------------------------------------------------------------------
 
 void group_state::collect(commit_plan& plan, const std::optional<processed_now>& also) const {
@@ -220,7 +230,9 @@ std::shared_ptr<commit_plan> group_state::plan_checkpoint(const std::optional<pr
                     "cancel() is called");
     auto plan = std::make_shared<commit_plan>(client_);
     plan->in_group = true;
+    plan->request.request = next_request_;
     collect(*plan, also);
+    if (!plan->empty()) next_request_ = request_id();
     const std::weak_ptr<commit_plan> weak_plan = plan;
     plan->listeners.emplace_back([weak_self = weak_from_this(), weak_plan](commit_end end) {
         if (const auto self = weak_self.lock()) self->note_end(end, weak_plan.lock());

@@ -58,6 +58,7 @@ public:
 
     void poison() noexcept { poisoned_ = true; }
     [[nodiscard]] request_id last_request() const;
+    [[nodiscard]] request_id next_request();
     [[nodiscard]] callback_gate& gate() noexcept { return gate_; }
     [[nodiscard]] client_state& client() const noexcept { return *client_; }
 
@@ -78,6 +79,7 @@ private:
     std::vector<std::shared_ptr<offsets_state>> readers_;
     std::shared_ptr<commit_plan> in_doubt_;
     request_id last_request_;
+    request_id next_request_;  // empty: not given out
 };
 
 // The callback in which this thread is: its group, which it has entered by the gate, and what it is processing.

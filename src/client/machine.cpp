@@ -1,5 +1,6 @@
 #include "client/machine.hpp"
 
+#include <sys/random.h>
 #include <sys/timex.h>
 #include <time.h>
 
@@ -28,6 +29,13 @@ ports::machine_time machine() {
     }();
     said.boot = boot;
     return said;
+}
+
+std::uint64_t system_random() noexcept {
+    std::uint64_t bits = 0;
+    // The kernel's generator fails for no reason but a signal.
+    while (getrandom(&bits, sizeof bits, 0) != sizeof bits) continue;
+    return bits;
 }
 
 }  // namespace tstreams::detail

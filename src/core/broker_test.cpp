@@ -66,6 +66,7 @@ TEST(broker, the_same_request_gets_the_same_answer) {
     EXPECT_EQ(world.run(world.service->commit(single)).transactions,
               world.run(world.service->commit(single)).transactions);
     commit_request group = world.empty_commit();
+    group.request = world.next_request(true);
     group.transactions.push_back(world.decide(world.open(stream, 0), {"y"}));
     group.transactions.push_back(world.decide(world.open(stream, 1), {"z"}));
     EXPECT_EQ(world.run(world.service->commit(group)).transactions,
@@ -75,6 +76,81 @@ TEST(broker, the_same_request_gets_the_same_answer) {
     commit_request other = world.empty_commit();
     other.transactions = single.transactions;
     EXPECT_EQ(code_of([&] { world.run(world.service->commit(other)); }), errc::transaction_closed);
+}
+
+TEST(broker, a_request_that_never_came_is_settled_by_asking_for_it) {
+    test_world world;
+    const stream_info stream = world.make_stream("orders", 2);
+    for (const bool alone : {true, false}) {
+        commit_request group = world.empty_commit();
+        group.request = world.next_request(true);
+        group.transactions.push_back(world.decide(world.open(stream, 0), {"y"}));
+        if (!alone) group.transactions.push_back(world.decide(world.open(stream, 1), {"z"}));
+        for (int asked = 0; asked < 2; ++asked)
+            EXPECT_EQ(world.run(world.service->find_commit(group.request)), transaction_state::not_checkpointed);
+        EXPECT_EQ(code_of([&] { world.run(world.service->commit(group)); }), errc::transaction_closed);
+        world.simulation.run_for(30min);
+        EXPECT_EQ(code_of([&] { world.run(world.service->commit(group)); }), errc::transaction_closed);
+        EXPECT_EQ(world.run(world.service->find_commit(group.request)), transaction_state::not_checkpointed);
+    }
+    EXPECT_TRUE(world.read(stream).transactions.empty());
+    // The transactions of a request that was given up can be committed by another one.
+    commit_request group = world.empty_commit();
+    group.request = world.next_request(true);
+    group.transactions.push_back(world.decide(world.open(stream), {"y"}));
+    EXPECT_EQ(world.run(world.service->find_commit(group.request)), transaction_state::not_checkpointed);
+    group.request = world.next_request(true);
+    world.run(world.service->commit(group));
+    EXPECT_EQ(world.run(world.service->find_commit(group.request)), transaction_state::checkpointed);
+    world.restart();
+    EXPECT_EQ(world.run(world.service->find_commit(group.request)), transaction_state::checkpointed);
+    // Ids that keep no answer cannot be asked for: a single transaction's row is its answer.
+    EXPECT_EQ(code_of([&] { world.run(world.service->find_commit(world.next_request())); }), errc::invalid_argument);
+}
+
+TEST(broker, a_request_older_than_its_answer_is_gone_and_never_done_twice) {
+    test_world world;
+    const stream_info stream = world.make_stream("orders", 2);
+    const attached_partition reader = world.attach(stream, "billing");
+    const transaction_id position = world.send(stream, "x");
+    commit_request group = world.empty_commit();
+    group.request = world.next_request(true);
+    offset_update move;
+    move.stream = stream.id;
+    move.consumer = "billing";
+    move.instance = reader.instance;
+    move.position = position;
+    group.offsets.push_back(move);
+    world.run(world.service->commit(group));
+    world.simulation.run_for(59min);
+    EXPECT_EQ(world.run(world.service->find_commit(group.request)), transaction_state::checkpointed);
+    world.simulation.run_for(2min);
+    EXPECT_EQ(world.run(world.service->find_commit(group.request)), transaction_state::gone);
+    commit_request next = world.empty_commit();
+    next.offsets = group.offsets;
+    next.offsets.front().position = transaction_id(position.value() + 1);
+    world.run(world.service->commit(next));
+    EXPECT_EQ(code_of([&] { world.run(world.service->commit(group)); }), errc::outcome_unknown);
+    EXPECT_EQ(world.run(world.service->list_offsets(stream.id, "billing")).front().position.value(),
+              position.value() + 1);
+}
+
+TEST(broker, asking_for_a_request_that_is_under_way_waits_for_it) {
+    test_world world;
+    const stream_info stream = world.make_stream("orders");
+    commit_request group = world.empty_commit();
+    group.request = world.next_request(true);
+    group.transactions.push_back(world.decide(world.open(stream), {"y"}));
+    memory::fault_rates slow;
+    slow.delay = 1;
+    world.store.faults().set_rates(slow);
+    bool done = false;
+    weave::spawn(world.node.executor(), world.service->commit(group), [&](weave::outcome_of<commit_reply> result) {
+        EXPECT_FALSE(result.failure());
+        done = true;
+    });
+    EXPECT_EQ(world.run(world.service->find_commit(group.request)), transaction_state::checkpointed);
+    EXPECT_TRUE(done);
 }
 
 TEST(broker, a_group_with_one_bad_member_changes_nothing) {

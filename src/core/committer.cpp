@@ -77,6 +77,8 @@ weave::task<commit_reply> committer::commit_once(commit_request request) {
     std::exception_ptr failure;
     commit_reply reply;
     try {
+        if (world_.exclusive && request.has_group_row() && too_old(request.request))
+            co_return co_await answer_old(std::move(request));
         // What is opened and decided in one step is found again by its request only: by the row of a group.
         const bool one_step = std::any_of(request.transactions.begin(), request.transactions.end(),
                                           [](const decision& one) { return one.transaction.id == transaction_id(0); });
@@ -137,8 +139,7 @@ weave::task<commit_reply> committer::commit_loaded(commit_request& request) {
 
 // What an earlier call with this request id did, if it did something.
 weave::task<std::optional<commit_reply>> committer::known_answer(const commit_request& request) {
-    if (request.transactions.size() + request.offsets.size() + request.sources.size() > 1)
-        co_return co_await group_answer(request.request);
+    if (request.has_group_row()) co_return co_await group_answer(request.request);
     for (const decision& one : request.transactions) {
         const transaction_ref& ref = one.transaction;
         const partition_key key{ref.stream, ref.partition};
@@ -395,10 +396,56 @@ weave::task<std::optional<group_row>> committer::read_group(request_id group) {
 }
 
 weave::task<transaction_state> committer::find_commit(request_id request) {
-    const std::optional<group_row> row = co_await read_group(request);
-    if (!row) co_return transaction_state::gone;
-    co_return row->decision == group_row::kind::committed ? transaction_state::checkpointed
+    const auto said = [](const group_row& row) {
+        return row.decision == group_row::kind::committed ? transaction_state::checkpointed
                                                           : transaction_state::not_checkpointed;
+    };
+    for (;;) {
+        const auto found = in_flight_.find(request);
+        if (found == in_flight_.end()) break;
+        if (!found->second) found->second = std::make_shared<weave::event>(world_.executor);
+        const std::shared_ptr<weave::event> other = found->second;
+        co_await other->wait();
+    }
+    if (const std::optional<group_row> row = co_await read_group(request)) co_return said(*row);
+    if (!answer_kept(request))
+        throw error(errc::invalid_argument,
+                    "the answer to this request is not kept by itself: ask for the state of what it decided");
+    std::vector<transaction_id> none;
+    if (!world_.exclusive) co_return said(co_await decide(request, false, std::move(none)));
+    const wall_time now = world_.clock.wall_now();
+    const bool from_ahead = made_at(request) > now + std::chrono::minutes(1);
+    if (too_old(request) || from_ahead || world_.expiry_frozen) co_return transaction_state::gone;
+    // It did not come, and this row keeps it from coming late.
+    group_row given_up;
+    given_up.decision = group_row::kind::aborted;
+    ports::batch change;
+    change.shard = keys::group_shard(request);
+    change.operation = world_.next_operation();
+    require_absent(change, group_key);
+    put(change, group_key, encode(given_up), now + world_.options.group_row_ttl);
+    const write_result result = co_await write_shard(world_, std::move(change), durability::sync());
+    if (result == write_result::applied) co_return transaction_state::not_checkpointed;
+    const std::optional<group_row> stands = co_await read_group(request);
+    if (!stands) throw error(errc::unavailable, "the request's fate could not be settled; try again");
+    co_return said(*stands);
+}
+
+bool committer::too_old(const request_id& request) const {
+    return world_.clock.wall_now() - made_at(request) > world_.options.group_row_ttl;
+}
+
+// Its answer is kept no longer than this, so what has none may have been committed, or given up, before.
+weave::task<commit_reply> committer::answer_old(commit_request request) {
+    std::optional<commit_reply> answer = co_await group_answer(request.request);
+    if (answer) co_return std::move(*answer);
+    for (const decision& one : request.transactions) {
+        const std::shared_ptr<open_transaction> found = open_.find(one.transaction);
+        if (found && found->state == open_transaction::phase::open)
+            throw error(errc::transaction_closed, "this checkpoint is older than an hour; use a new request id");
+    }
+    throw error(errc::outcome_unknown, "this checkpoint is older than an hour, and its answer is not kept any more",
+                outcome::unknown);
 }
 
 }  // namespace tstreams::core

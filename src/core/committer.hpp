@@ -91,6 +91,8 @@ private:
     };
 
     weave::task<commit_reply> commit_once(commit_request request);
+    [[nodiscard]] bool too_old(const request_id& request) const;
+    weave::task<commit_reply> answer_old(commit_request request);
     weave::task<std::optional<commit_reply>> known_answer(const commit_request& request);
     // The caller keeps the request until the task ends.
     weave::task<commit_reply> commit_loaded(commit_request& request);

@@ -18,6 +18,17 @@
 
 namespace tstreams::core {
 
+// A request id tells when it was made, and whether the answer to it is kept in a row of its own, so that find_commit
+// knows of it: microseconds since 1970 (54 bits), 9 random bits, one bit for "kept"; 64 random bits.
+[[nodiscard]] request_id make_request_id(wall_time made, bool answer_kept, std::uint64_t random_high,
+                                         std::uint64_t random_low) noexcept;
+[[nodiscard]] constexpr bool answer_kept(const request_id& request) noexcept {
+    return (request.high & 1) != 0;
+}
+[[nodiscard]] constexpr wall_time made_at(const request_id& request) noexcept {
+    return transaction_id(request.high).time();
+}
+
 using session_id = std::uint64_t;
 using stream_id = std::uint64_t;
 
@@ -77,14 +88,13 @@ struct source_update {
 struct commit_request {
     session_id session = 0;
     tstreams::request_id request;
-    bool group = false;  // find_commit is to know of it, even if it has one member only
     std::vector<decision> transactions;
     std::vector<offset_update> offsets;
     std::vector<source_update> sources;
 
     // Whether the answer is kept in a row of its own; else in the one row that it changes.
     [[nodiscard]] bool has_group_row() const noexcept {
-        return group || transactions.size() + offsets.size() + sources.size() > 1;
+        return answer_kept(request) || transactions.size() + offsets.size() + sources.size() > 1;
     }
 };
 
@@ -237,7 +247,9 @@ public:
     virtual weave::task<found_transaction> find_transaction(stream_id stream, partition_number partition,
                                                             transaction_id id) = 0;
     virtual weave::task<std::vector<transaction_info>> scan(scan_request request) = 0;
-    // checkpointed, not_checkpointed (final), or gone (longer ago than the hour for which they are kept).
+    // What became of a commit whose request says that its answer is kept (invalid_argument otherwise): checkpointed;
+    // not_checkpointed, which is final, because the request is refused from then on; or gone, where the request is
+    // older than the hour for which answers are kept.
     virtual weave::task<transaction_state> find_commit(tstreams::request_id request) = 0;
 
     // Consumers.

@@ -102,7 +102,10 @@ public:
         request.partition = partition;
         return run(service->open(request)).transaction;
     }
-    request_id next_request() { return {7, ++requests_}; }
+    request_id next_request(bool answer_kept = false) {
+        const std::uint64_t high = clock.random();
+        return make_request_id(clock.wall_now(), answer_kept, high, clock.random());
+    }
 
     decision decide(const transaction_ref& transaction, const std::vector<std::string>& items) {
         decision made;
@@ -170,7 +173,6 @@ public:
 private:
     broker_options chosen_;
     std::unique_ptr<broker> owned_;
-    std::uint64_t requests_ = 0;
 };
 
 // The code that `call` throws; fails the test when it throws nothing.

@@ -1,4 +1,6 @@
 // The public types' functions: names of codes and states, durability as text.
+#include "core/service.hpp"
+
 #include <tstreams/error.hpp>
 #include <tstreams/types.hpp>
 
@@ -6,6 +8,20 @@
 #include <charconv>
 
 namespace tstreams {
+
+namespace core {
+
+request_id make_request_id(wall_time made, bool answer_kept, std::uint64_t random_high,
+                           std::uint64_t random_low) noexcept {
+    constexpr std::uint64_t kept = 1;
+    constexpr std::uint64_t random_bits = 0x3fe;
+    request_id request;
+    request.high = transaction_id::at(made).value() | (random_high & random_bits) | (answer_kept ? kept : 0);
+    request.low = random_low;
+    return request;
+}
+
+}  // namespace core
 
 std::string_view name(errc code) noexcept {
     switch (code) {

@@ -90,6 +90,7 @@ TEST_P(asynchronous, offsets_and_states) {
     auto open = producer.begin();
     async_abort(store, "s", 0, open.id(), asio::use_future).get();
     EXPECT_EQ(async_commit_state(store, {1, 2}, asio::use_future).get(), transaction_state::gone);
+    EXPECT_CODE(errc::invalid_argument, async_commit_state(store, {2, 2}, asio::use_future).get());
 }
 
 TEST_P(asynchronous, many_checkpoints_in_flight) {

@@ -16,13 +16,14 @@ NOT_BLOCKING = {
     "transaction": "transaction is_open id partition items bytes expires",
     "consumer": "consumer positions position stream name partitions",
     "subscriber": "subscriber running positions stream name",
-    "checkpoint_group": "checkpoint_group add remove contains clear size last_request",
+    "checkpoint_group": "checkpoint_group add remove contains clear size last_request next_request",
     "received_transaction": "received_transaction end id partition opened_at expires size bytes state skipped",
 }
 # Overloads that one twin serves, and what has a twin under another name.
-OVERLOADS = {("producer", "send"): 2, ("transaction", "put"): 1, ("consumer", "set_position"): 1}
+OVERLOADS = {("producer", "send"): 2, ("producer", "send_for_key"): 1, ("transaction", "put"): 1,
+             ("consumer", "set_position"): 1}
 OTHER_NAME = {("received_transaction", "begin"): ("item_reader", "next_items")}
-# Not looked at: delivery belongs to a callback, which may block and is over before an asynchronous call would be.
+# Not looked at: delivery belongs to a callback, which may block and is over before another call would be.
 
 
 def public_calls(text, name):

@@ -169,7 +169,7 @@ TEST_P(groups, an_expired_member_refuses_the_whole) {
     EXPECT_CODE(errc::transaction_expired, group.checkpoint());
     EXPECT_FALSE(store.last("out", 0).has_value());
     EXPECT_EQ(store.offsets("in", "job").at(0).position, transaction_id());
-    EXPECT_EQ(store.commit_state(group.last_request()), transaction_state::gone);
+    EXPECT_EQ(store.commit_state(group.last_request()), transaction_state::not_checkpointed);
     group.cancel();
     group.checkpoint();
     EXPECT_EQ(store.offsets("in", "job").at(0).position, input.position(0));
@@ -266,6 +266,36 @@ TEST_P(groups, a_put_that_races_with_the_checkpoint_is_whole_or_refused) {
         EXPECT_EQ(received->size(), accepted.load());
         EXPECT_EQ(items_of(*received).size(), accepted.load());
     }
+}
+
+TEST_P(groups, the_next_request_can_be_asked_for_after_a_crash) {
+    make_stream("s");
+    auto out = store.make_producer("s");
+    auto group = store.make_checkpoint_group();
+    group.add(out);
+    const request_id first = group.next_request();
+    EXPECT_EQ(group.next_request(), first);
+    group.checkpoint();  // nothing to commit: the id is not used up
+    EXPECT_EQ(group.next_request(), first);
+    auto txn = out.begin();
+    txn.put("one");
+    group.checkpoint();
+    EXPECT_EQ(group.last_request(), first);
+    const request_id second = group.next_request();
+    EXPECT_NE(second, first);
+    if (durable()) reopen();
+    EXPECT_EQ(store.commit_state(first), transaction_state::checkpointed);
+    EXPECT_EQ(store.commit_state(second), transaction_state::not_checkpointed);
+    EXPECT_CODE(errc::invalid_argument, store.commit_state({second.high - 1, second.low}));
+    if (durable()) return;
+    // It was asked for, so it cannot happen any more; the one after it can.
+    auto late = out.begin();
+    late.put("two");
+    EXPECT_CODE(errc::transaction_closed, group.checkpoint());
+    group.checkpoint();
+    EXPECT_EQ(store.commit_state(group.last_request()), transaction_state::checkpointed);
+    auto reader = make_consumer("s");
+    EXPECT_EQ(drain(reader), (std::vector<std::string>{"one", "two"}));
 }
 
 TEST_P(groups, a_closed_client_refuses_its_groups) {

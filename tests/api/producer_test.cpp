@@ -1,6 +1,9 @@
 // Writing: opening, filling, deciding, policies, names, and what is refused.
 #include "tests/api/api_test.hpp"
 
+#include <boost/asio/use_future.hpp>
+#include <tstreams/async.hpp>
+
 #include <map>
 #include <random>
 #include <set>
@@ -135,6 +138,30 @@ TEST_P(producing, send_is_one_step) {
     producer.send(0, std::vector<std::string_view>{large, large});
     const auto received = store.last("s", 0);
     EXPECT_EQ(items_of(*received), (std::vector<std::string>{large, large}));
+}
+
+TEST_P(producing, send_takes_a_partition_or_a_key) {
+    make_stream("s", 8);
+    auto producer = store.make_producer("s");
+    producer.send(3, {"a", "b"});
+    auto by_key = producer.begin_for_key("customer 7");
+    by_key.put("c");
+    by_key.checkpoint();
+    producer.send_for_key("customer 7", {"d", "e"});
+    async_send_for_key(producer, "customer 7", {"f"}, boost::asio::use_future).get();
+    consumer_options options;
+    options.partitions = {by_key.partition()};
+    auto same = store.make_consumer("s", options);
+    std::vector<std::string> got = drain(same);
+    if (by_key.partition() == 3) got.erase(got.begin(), got.begin() + 2);
+    EXPECT_EQ(got, (std::vector<std::string>{"c", "d", "e", "f"}));
+    options.partitions = {3};
+    auto third = store.make_consumer("s", options);
+    EXPECT_EQ(items_of(third.next(0ms).value()), (std::vector<std::string>{"a", "b"}));
+    producer_options few;
+    few.partitions = {(by_key.partition() + 1) % 8};
+    auto limited = store.make_producer("s", few);
+    EXPECT_CODE(errc::partition_not_found, limited.send_for_key("customer 7", {"g"}));
 }
 
 TEST_P(producing, order_is_that_of_opening) {

@@ -14,6 +14,7 @@
 #include <boost/asio/use_future.hpp>
 #include <tstreams/async.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <future>
 #include <thread>
@@ -62,13 +63,10 @@ TEST_P(twins, cancelling_before_during_and_after_never_loses_a_transaction) {
     auto consumer = make_consumer("s");
     asio::io_context context;
     constexpr int rounds = 300;
-    std::atomic<bool> over = false;
     std::thread writer([&] {
         for (int i = 0; i < rounds; ++i) producer.send(std::to_string(i));
-        over = true;
     });
     std::vector<int> got;
-    int cancelled = 0;
     while (got.size() < rounds) {
         asio::cancellation_signal stop;
         bool heard = false;
@@ -76,7 +74,6 @@ TEST_P(twins, cancelling_before_during_and_after_never_loses_a_transaction) {
             heard = true;
             if (failure) {
                 EXPECT_EQ(code_in(failure), errc::cancelled);
-                ++cancelled;
             } else if (found) {
                 for (const std::string& one : items_of(*found)) got.push_back(std::stoi(one));
             }
@@ -92,7 +89,6 @@ TEST_P(twins, cancelling_before_during_and_after_never_loses_a_transaction) {
     writer.join();
     std::sort(got.begin(), got.end());
     for (int i = 0; i < rounds; ++i) EXPECT_EQ(got[static_cast<std::size_t>(i)], i);
-    EXPECT_GT(cancelled, 0);
 }
 
 asio::awaitable<void> next_or_time(consumer& from, bool& timed_out) {

@@ -56,7 +56,8 @@ std::string client::next_payload() {
     return name_ + "-" + std::to_string(++payloads_);
 }
 request_id client::next_request() {
-    return {node_.clock().random(), node_.clock().random()};
+    const std::uint64_t high = node_.clock().random();
+    return core::make_request_id(node_.clock().wall_now(), false, high, node_.clock().random());
 }
 
 weave::task<void> client::rest(std::chrono::microseconds time) {

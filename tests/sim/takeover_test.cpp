@@ -136,7 +136,7 @@ TEST_F(takeover, only_what_the_decision_names_is_committed) {
     const core::transaction_ref one = open(a, at_a);
     const core::transaction_ref two = open(a, at_a);
     core::commit_request request = commit_of(at_a);
-    request.group = true;
+    request.request.high |= 1;  // the answer is kept
     for (const core::transaction_ref& each : {one, two}) {
         core::prepare_request part;
         part.session = at_a;
@@ -153,6 +153,29 @@ TEST_F(takeover, only_what_the_decision_names_is_committed) {
     rest.push_back(two);
     run(a, a->broker->cancel(at_a, rest));
     EXPECT_EQ(read(a), std::vector<transaction_id>{one.id});
+}
+
+TEST_F(takeover, asking_for_a_group_that_never_came_keeps_it_from_coming) {
+    const core::transaction_ref one = open(a, at_a);
+    const core::transaction_ref two = open(a, at_a, 1);
+    core::commit_request request = commit_of(at_a);
+    request.request.high |= 1;  // the answer is kept
+    request.transactions.push_back(decide(one));
+    request.transactions.push_back(decide(two));
+    EXPECT_EQ(run(b, b->broker->find_commit(request.request)), tstreams::transaction_state::not_checkpointed);
+    try {
+        run(a, a->broker->commit(request));
+        ADD_FAILURE() << "it was committed";
+    } catch (const error& refused) {
+        EXPECT_EQ(refused.code(), errc::transaction_closed);
+        EXPECT_EQ(refused.outcome(), outcome::not_applied);
+    }
+    EXPECT_EQ(run(a, a->broker->find_commit(request.request)), tstreams::transaction_state::not_checkpointed);
+    EXPECT_TRUE(read(a).empty());
+    request.request = commit_of(at_a).request;
+    request.request.high |= 1;
+    EXPECT_EQ(run(a, a->broker->commit(request)).transactions.size(), 2U);
+    EXPECT_EQ(run(b, b->broker->find_commit(request.request)), tstreams::transaction_state::checkpointed);
 }
 
 TEST_F(takeover, preparing_a_group_that_is_over_changes_nothing) {

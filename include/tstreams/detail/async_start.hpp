@@ -80,6 +80,8 @@ struct async_start {
     static void begin_for_key(const producer_ptr& on, const std::string& key, heard_by<transaction> heard);
     static void send(const producer_ptr& on, std::optional<partition_number> partition, std::vector<std::string> items,
                      heard_by<transaction_id> heard);
+    static void send_for_key(const producer_ptr& on, const std::string& key, std::vector<std::string> items,
+                             heard_by<transaction_id> heard);
     static void checkpoint(const producer_ptr& on, std::optional<partition_number> partition, heard_by<void> heard);
     static void cancel(const producer_ptr& on, std::optional<partition_number> partition, heard_by<void> heard);
 
