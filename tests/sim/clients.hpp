@@ -88,6 +88,7 @@ private:
     weave::task<std::optional<core::read_reply>> read_once(partition_key where, transaction_id after,
                                                            std::uint32_t count, bool skipping);
     weave::task<std::optional<std::string>> payload_of(core::stored_transaction stored);
+    weave::task<void> wait_for_more(partition_key where, transaction_id after, bool skipping);
     weave::task<bool> read_step(reading& one, bool skipping);
     weave::task<void> produce_some();
     weave::task<void> find_some();
@@ -107,6 +108,7 @@ private:
     std::map<host*, core::session_id> sessions_;
     std::map<partition_key, std::size_t> routes_;
     std::uint64_t payloads_ = 0;
+    std::uint64_t waits_ = 0;
 };
 
 template <class T>

@@ -34,7 +34,7 @@ struct planted {
 
 struct totals {
     std::uint64_t opens = 0, commits = 0, groups = 0, spread_groups = 0, refused = 0, unsettled = 0, cancels = 0;
-    std::uint64_t attaches = 0, reads = 0, skipped = 0;
+    std::uint64_t attaches = 0, reads = 0, skipped = 0, waits = 0, woken = 0, woken_late = 0;
     std::uint64_t slots_taken = 0, slots_moved = 0, partitions_claimed = 0, rolls = 0;
     std::uint64_t unavailable = 0, unknown = 0, settled_applied = 0, settled_not_applied = 0, fenced = 0;
     std::uint64_t failed_reads = 0;

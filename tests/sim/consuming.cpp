@@ -162,11 +162,53 @@ weave::task<void> client::tally() {
 
 // ---- reading
 
+namespace {
+
+enum class wait_end : std::uint8_t { nothing, woken, woken_late };
+
+// Time stands still while anything is ready to run: what became readable before the deadline wakes its readers before
+// the deadline.
+weave::task<wait_end> wait_at(core::broker& broker, core::wait_request request, memory::simulated_clock& clock) {
+    const ports::steady_time begun = clock.now();
+    request.until = begun + 800ms;
+    const std::vector<partition_number> ready = co_await broker.wait_readable(request);
+    if (ready.empty()) co_return wait_end::nothing;
+    co_return clock.now() == request.until ? wait_end::woken_late : wait_end::woken;
+}
+
+}  // namespace
+
+weave::task<void> client::wait_for_more(partition_key where, transaction_id after, bool skipping) {
+    core::wait_request request;
+    request.wait = ++waits_;
+    request.stream = where.stream;
+    core::wait_position& wanted = request.positions.emplace_back();
+    wanted.partition = where.partition;
+    wanted.after = after;
+    wanted.skip_open = skipping;
+    // Of the broker that waits; all nodes have the same steady time.
+    memory::simulated_clock& clock = node_.clock();
+    request_of<wait_end> work = [request, &clock](core::broker& broker, core::session_id session) {
+        core::wait_request copy = request;
+        copy.session = session;
+        return wait_at(broker, std::move(copy), clock);
+    };
+    ++world_.counted.waits;
+    try {
+        const wait_end end = co_await ask<wait_end>(where, std::move(work));
+        if (end == wait_end::woken) ++world_.counted.woken;
+        if (end == wait_end::woken_late) ++world_.counted.woken_late;
+    } catch (const error&) {
+        // The read that follows says why.
+    }
+}
+
 // Reads on. True: at the end, and nothing holds the partition back.
 weave::task<bool> client::read_step(reading& one, bool skipping) {
     const transaction_id last_got = one.got.empty() ? one.start : one.got.back().id;
     const transaction_id last_skipped = one.skipped.empty() ? transaction_id() : one.skipped.back();
     const transaction_id after = std::max(last_got, last_skipped);
+    if (world_.chance(0.5)) co_await wait_for_more(one.where, after, skipping);
     const std::optional<core::read_reply> reply = co_await read_once(one.where, after, 3, skipping);
     if (!reply) co_return false;
     std::vector<delivery> got;

@@ -69,6 +69,10 @@ private:
         if (!world_.stop(auditor)) violations.push_back("liveness: the auditing broker does not stop");
         ended_ = true;
         for (std::string& one : check(shared_.seen)) violations.push_back(std::move(one));
+        // One may become readable at that very moment.
+        if (world_.counted.woken_late > 2)
+            violations.push_back(std::to_string(world_.counted.woken_late) +
+                                 " readers found something at their deadlines and had not been woken by it");
         if (const std::uint64_t early = world_.store.unsynced_covers())
             violations.push_back(std::to_string(early) + " blobs were made visible before they were synced");
     }

@@ -55,6 +55,7 @@ TEST(simulation, every_history_is_one_that_a_correct_store_could_have_shown) {
     expect_some("crashes", all.crashes, 50);
     expect_some("silent sessions", all.silences, 20);
     expect_some("passed open transactions", all.skipped, 50);
+    expect_some("waiting readers that were woken", all.woken, 500);
 }
 
 TEST(simulation, the_same_seed_gives_the_same_history) {
