@@ -157,6 +157,9 @@ weave::task<attached_producer> consumers::attach_producer(attach_producer_reques
     while (!world_.stopping && !part->producers[request.producer].under_way.empty())
         co_await sleep_until(world_, world_.clock.now() + write_pause);
     if (world_.stopping) throw error(errc::shutting_down, "the store is being closed");
+    if (part->dropped)
+        throw error(part->stream->deleted ? errc::stream_deleted : errc::unavailable,
+                    "producer '" + request.producer + "': its partition was given up");
     producer_row next = part->producers[request.producer].row;
     next.instance = newest;
     ports::batch change = make_batch(world_, keys::head_shard(key), part->owner->epoch());
