@@ -4,12 +4,14 @@
 #pragma once
 
 #include <moebius/message.hpp>
+#include <moebius/security.hpp>
 
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -24,12 +26,13 @@ struct blocking_client_options {
     std::string name{};
     std::size_t message_bytes = std::size_t{64} << 20;
     void* zmq_context = nullptr;  // loop::zmq_context() to reach its inproc endpoints; it ends after this client
+    std::optional<client_security> security{};  // for a server with keys
 };
 
 // One request at a time, from one thread at a time. After an error it can be used again: a request that is left before
 // its end is cancelled at the server, and late answers are dropped. Every call throws error: the server's, timed_out
-// (nothing is known about the request), not_a_stream, malformed, transport; too_large (a command of more than 255
-// bytes; nothing was sent).
+// (nothing is known about the request), not_a_stream, malformed, transport; unauthorized (the server does not know this
+// client's key); too_large (a command of more than 255 bytes; nothing was sent).
 class blocking_client {
 public:
     // Returns at once; whether anybody is there shows in the first call. Throws error(transport) for an endpoint that
@@ -55,15 +58,19 @@ private:
     void send(const request_frame& head, std::string_view command, message body, deadline until);
     answer receive(std::uint64_t correlation, deadline until);
     void wait(short events, deadline until);
+    void watch_refusals();
+    void throw_if_refused();
 
+    const std::string endpoint_;
     std::shared_ptr<detail::zmq_context> context_;
     std::unique_ptr<detail::zmq_socket> socket_;
+    std::unique_ptr<detail::zmq_socket> refusals_;  // with keys: where libzmq tells of them
     std::uint64_t last_correlation_ = 0;
     bool in_flight_ = false;  // the server may still be at work on the last request
 };
 
 // Connects, asks once, and closes. Throws as call() does. From any thread.
 message ask(const std::string& endpoint, std::string_view command, std::string_view body,
-            std::chrono::milliseconds timeout);
+            std::chrono::milliseconds timeout, blocking_client_options options = {});
 
 }  // namespace moebius

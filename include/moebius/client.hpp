@@ -26,9 +26,10 @@ public:
     client() noexcept = default;  // of nobody
 
     [[nodiscard]] bool connected() const noexcept;
-    [[nodiscard]] std::string_view id() const noexcept;       // its routing id: bytes, unique while it is connected
-    [[nodiscard]] std::string_view name() const noexcept;     // as it calls itself (HELLO); a claim, not a proof
-    [[nodiscard]] std::string_view user_id() const noexcept;  // what the authenticator gave it; empty without CURVE
+    [[nodiscard]] std::string_view id() const noexcept;    // its routing id: bytes, unique while it is connected
+    [[nodiscard]] std::string_view name() const noexcept;  // as it calls itself (HELLO); a claim, not a proof
+    [[nodiscard]] std::string_view user_id()
+        const noexcept;  // its name in the allowlist, or its key; empty without keys
     [[nodiscard]] std::string_view address()
         const noexcept;  // its IP address; of ipc, user and process; empty for inproc
 

@@ -29,6 +29,9 @@ enum class errc : std::uint16_t {
     invalid_state = 15,   // a call that makes no sense here: a second answer, an unbound socket
     would_deadlock = 16,  // a blocking call on the loop's own thread
     transport = 17,       // libzmq refused: a bad endpoint, an address in use
+    unauthorized = 18,    // the server does not know this client's key, or not any more; nothing was done
+    unprotected = 19,     // an address that other machines reach, without keys; or keys that refuse nobody
+    invalid_key = 20,     // no key, or a file of keys or clients that is not as it must be
     application = 1000,
 };
 

@@ -10,6 +10,7 @@
 #include <moebius/request.hpp>
 #include <moebius/requester.hpp>
 #include <moebius/router.hpp>
+#include <moebius/security.hpp>
 #include <moebius/send.hpp>
 #include <moebius/server.hpp>
 #include <moebius/task.hpp>

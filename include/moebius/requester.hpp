@@ -9,6 +9,7 @@
 #include <moebius/detail/pending.hpp>
 #include <moebius/loop.hpp>
 #include <moebius/message.hpp>
+#include <moebius/security.hpp>
 #include <moebius/task.hpp>
 #include <weave/spawn.hpp>
 
@@ -35,6 +36,9 @@ struct requester_options {
     std::chrono::milliseconds reconnect_most{5000};
     int send_queue = 1000;     // ZMQ_SNDHWM, messages
     int receive_queue = 1000;  // ZMQ_RCVHWM
+    // For a server with keys. One that does not know this client's key fails what is in flight with
+    // error(unauthorized), and is asked again every `reconnect_most`.
+    std::optional<client_security> security{};
 };
 
 // How much of a stream may be on its way or unread: whichever ends first. Granted again by halves, as it is read.
@@ -49,6 +53,7 @@ struct requester_metrics {
     std::uint64_t stale = 0;  // answers that nobody waits for any more
     std::uint64_t malformed = 0;
     std::uint64_t connects = 0, disconnects = 0;
+    std::uint64_t refusals = 0;  // of this client's key
     std::uint64_t turns = 0, recheck_hits = 0, safety_turns = 0, safety_hits = 0;
     std::size_t in_flight = 0;
     std::size_t outbound_bytes = 0;
@@ -69,7 +74,8 @@ public:
     bool await_suspend(std::coroutine_handle<Promise> waiting) {
         return suspend(waiting);
     }
-    // Throws the server's error, or error(timed_out), error(peer_gone), error(not_a_stream), cancelled.
+    // Throws the server's error, or error(timed_out), error(peer_gone), error(not_a_stream), error(unauthorized),
+    // error(overloaded), cancelled.
     message await_resume();
 
 private:
@@ -129,7 +135,8 @@ private:
 // destroy it.
 class requester {
 public:
-    // Throws error(transport) for an endpoint that makes no sense; whether anybody is there shows later.
+    // Throws error(transport) for an endpoint that makes no sense, error(invalid_key) for such keys; whether anybody is
+    // there shows later.
     requester(loop& home, const std::string& endpoint, requester_options options = {});
     ~requester();
     requester(const requester&) = delete;

@@ -11,6 +11,7 @@
 #include <moebius/loop.hpp>
 #include <moebius/message.hpp>
 #include <moebius/router.hpp>
+#include <moebius/security.hpp>
 #include <moebius/task.hpp>
 
 #include <chrono>
@@ -19,6 +20,7 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -26,12 +28,14 @@ namespace moebius {
 
 // Everything a client can make grow has a limit here.
 struct server_limits {
+    std::size_t body_bytes = std::size_t{1} << 20;              // of one request; above it: error(too_large)
     std::size_t message_bytes = (std::size_t{1} << 20) + 4096;  // of one frame; libzmq cuts the connection above it
     std::size_t clients = 100'000;                              // one more: error(overloaded)
     std::size_t queued_requests = 1024;                         // of one client, behind its running handler
-    std::size_t queued_bytes = std::size_t{256} << 20;          // of all clients together
+    std::size_t queued_bytes = std::size_t{256} << 20;          // of requests that wait or run, of all clients together
     std::size_t handlers = 100'000;                             // coroutines that run, of all clients together
     std::size_t outbound_bytes = std::size_t{32} << 20;         // of one client that does not read fast enough
+    std::size_t all_outbound_bytes = std::size_t{1} << 30;      // of all; over it only clients that read get more
     unsigned drain_batch = 64;  // messages per turn; then timers and other sockets have theirs
 };
 
@@ -40,14 +44,18 @@ struct server_options {
     // ZMTP heartbeats: a peer that is silent for `dead_after` is disconnected.
     std::chrono::milliseconds heartbeat{2000};
     std::chrono::milliseconds dead_after{6000};
-    // A client whose connection is not seen (inproc) departs after this silence, if nothing of it runs. 0: never.
+    // A client whose connection is not seen (inproc, and what libzmq leaves of a routing id that was taken) departs
+    // after this silence, if nothing of it runs. 0: never.
     std::chrono::milliseconds idle_expiry{300'000};
     // A client that takes nothing for so long, with messages waiting for it, is dropped.
     std::chrono::milliseconds blocked_expiry{30'000};
     // A connection that does not finish its handshake is cut.
     std::chrono::milliseconds handshake_limit{10'000};
-    // A newcomer with a routing id that is taken gets it. Without, its messages vanish unseen.
+    // A newcomer with a routing id that is taken gets it. Without, its messages vanish unseen. With keys it never
+    // gets it: whoever knows a client's routing id could have its answers.
     bool handover = true;
+    // Keys: then only the clients that it names are served, on every endpoint but inproc.
+    std::optional<server_security> security{};
     int send_queue = 64;       // ZMQ_SNDHWM, messages per client inside libzmq
     int receive_queue = 1000;  // ZMQ_RCVHWM
     int backlog = 1024;        // connections that wait to be accepted
@@ -63,6 +71,8 @@ struct server_metrics {
     std::uint64_t blocked_sends = 0;  // libzmq had no room at once
     std::uint64_t undelivered = 0;    // answers and messages that reached nobody
     std::uint64_t clients_arrived = 0, clients_departed = 0;
+    std::uint64_t refused_keys = 0;  // handshakes of keys that are not allowed; each bind() tries one itself
+    std::uint64_t unauthorized = 0;  // messages of clients that are not allowed any more
     // The pump: turns, re-checks that found something, and the same for the timer that should never find anything.
     std::uint64_t turns = 0, rechecks = 0, recheck_hits = 0, safety_turns = 0, safety_hits = 0;
     std::size_t clients = 0, handlers = 0, queued = 0, outbound_bytes = 0;
@@ -80,7 +90,9 @@ public:
     server& operator=(const server&) = delete;
 
     // tcp://, ipc:// or inproc://; several times for several endpoints. Port 0 (or *) takes a free one. From the
-    // first bind on messages are served whenever the loop runs. Throws error(transport).
+    // first bind on messages are served whenever the loop runs. Throws error(transport), and error(unprotected) for an
+    // address that other machines reach when there are no keys. With keys it connects with one that nobody knows and
+    // throws error(unprotected) unless that is refused, which takes some milliseconds, 2 s at most.
     server& bind(const std::string& endpoint);
     // The last endpoint as it was resolved: "tcp://127.0.0.1:41263".
     [[nodiscard]] const std::string& endpoint() const noexcept;
@@ -108,6 +120,11 @@ public:
     std::size_t publish(std::string_view topic, message body);
     // `visit` may do anything with the client it is given, close it included. What it throws passes through.
     void for_each_client(const std::function<void(client)>& visit);
+
+    // Only these may come from now on. Clients that are connected with another key are closed, and get
+    // error(unauthorized) for what they still send; libzmq cannot cut their connection. Throws error(invalid_state)
+    // for a server without keys.
+    void allow(allowlist clients);
 
     // Hooks; set before the server runs; what they throw is logged.
     // The first message of a client came, or its HELLO, or its empty probe.

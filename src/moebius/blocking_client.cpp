@@ -2,9 +2,12 @@
 
 #include "moebius/frames.hpp"
 #include "moebius/wire.hpp"
+#include "moebius/zap.hpp"
 #include "moebius/zmq_socket.hpp"
 
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <cerrno>
 #include <limits>
 #include <utility>
@@ -50,13 +53,18 @@ struct blocking_client::cancel_unless_ended {
 };
 
 blocking_client::blocking_client(const std::string& endpoint, blocking_client_options options)
-    : context_(options.zmq_context ? std::make_shared<detail::zmq_context>(options.zmq_context)
+    : endpoint_(endpoint),
+      context_(options.zmq_context ? std::make_shared<detail::zmq_context>(options.zmq_context)
                                    : std::make_shared<detail::zmq_context>(1, 16)),
       socket_(std::make_unique<detail::zmq_socket>(context_, ZMQ_DEALER)) {
     constexpr int linger_ms = 1000;  // a message without an answer is to leave, too
     socket_->set(ZMQ_LINGER, linger_ms);
     socket_->set(ZMQ_MAXMSGSIZE, static_cast<std::int64_t>(options.message_bytes));
-    socket_->connect(endpoint);
+    if (options.security) {
+        detail::set_client_keys(*socket_, *options.security);
+        watch_refusals();
+    }
+    socket_->connect(endpoint_);
     if (options.name.empty()) return;
     request_frame hello;
     hello.top.kind = detail::kind::hello;
@@ -65,13 +73,35 @@ blocking_client::blocking_client(const std::string& endpoint, blocking_client_op
 
 blocking_client::~blocking_client() = default;
 
+void blocking_client::watch_refusals() {
+    static std::atomic<std::uint64_t> last{0};
+    const std::string events = "inproc://moebius-refusals-" + std::to_string(++last);
+    if (zmq_socket_monitor(socket_->get(), events.c_str(), ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) != 0)
+        detail::throw_zmq("a monitor");
+    refusals_ = std::make_unique<detail::zmq_socket>(context_, ZMQ_PAIR);
+    refusals_->connect(events);
+}
+
+// libzmq tries a connection no more that was refused: the next call does.
+void blocking_client::throw_if_refused() {
+    std::array<char, 512> frame{};
+    bool refused = false;
+    while (zmq_recv(refusals_->get(), frame.data(), frame.size(), ZMQ_DONTWAIT) >= 0) refused = true;
+    if (!refused) return;
+    zmq_disconnect(socket_->get(), endpoint_.c_str());
+    socket_->connect(endpoint_);
+    throw error(errc::unauthorized, "the server does not know this client's key");
+}
+
 void blocking_client::wait(short events, deadline until) {
     for (;;) {
         const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - clock::now());
-        zmq_pollitem_t item{socket_->get(), 0, events, 0};
+        std::array<zmq_pollitem_t, 2> items{{{socket_->get(), 0, events, 0}, {}}};
+        if (refusals_) items[1] = {refusals_->get(), 0, ZMQ_POLLIN, 0};
         const long patience = std::clamp<long>(left.count(), 0, std::numeric_limits<int>::max());
-        const int ready = zmq_poll(&item, 1, patience);
-        if (ready > 0) return;
+        const int ready = zmq_poll(items.data(), refusals_ ? 2 : 1, patience);
+        if (refusals_ && items[1].revents != 0) throw_if_refused();
+        if (items[0].revents != 0) return;
         if (ready < 0 && zmq_errno() != EINTR) detail::throw_zmq("waiting for the server");
         if (clock::now() >= until) throw error(errc::timed_out, "no answer in time");
     }
@@ -167,8 +197,8 @@ void blocking_client::stream(std::string_view command, message body, std::chrono
 }
 
 message ask(const std::string& endpoint, std::string_view command, std::string_view body,
-            std::chrono::milliseconds timeout) {
-    blocking_client client(endpoint);
+            std::chrono::milliseconds timeout, blocking_client_options options) {
+    blocking_client client(endpoint, std::move(options));
     return client.call(command, message(body), timeout);
 }
 

@@ -37,6 +37,7 @@ struct call final : weave::context, weave::job, timer, list_node {
     std::int64_t credit_messages = 0;
     std::int64_t credit_bytes = 0;
     weave::task<> work;
+    std::size_t held_bytes = 0;  // of its body, while they count for the server's limit
     errc stop_reason = errc::cancelled;
     bool binary = false;
     bool one_way = false;
@@ -67,12 +68,14 @@ struct client_state final : list_node, weave::job {
     bool binary = false;        // what it spoke last
     bool check_origin = false;  // a connection with its descriptor ended: is it another one by now?
     bool advancing = false;
-    int origin = -1;              // the descriptor of its connection, -1 for unknown
-    std::uint32_t last_seen = 0;  // in ticks of the server
+    int origin = -1;                   // the descriptor of its connection, -1 for unknown
+    const void* connection = nullptr;  // tells its connection from others
+    std::uint32_t last_seen = 0;       // in ticks of the server
     std::uint32_t blocked_since = 0;
     errc departure = errc::none;
 
     std::string id, name, user_id, address;
+    std::string key;  // its public key; empty without keys
     std::any user;
     std::vector<std::string> topics;
 

@@ -7,6 +7,7 @@
 #include "moebius/server_core.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 
 namespace moebius::detail {
 
@@ -24,35 +25,51 @@ client_state::client_state(server_core& of) noexcept
 void client_state::renew() noexcept {
     connected = binary = check_origin = false;
     origin = -1;
+    connection = nullptr;
     departure = errc::none;
-    for (std::string* text : {&id, &name, &user_id, &address}) text->clear();
+    for (std::string* text : {&id, &name, &user_id, &address, &key}) text->clear();
     user.reset();
     topics.clear();
 }
 
+// An error answer to somebody who does not become a client.
+void server_core::turn_away(std::string_view id, message& first, errc why, std::string_view text) {
+    call stranger(*this);
+    stranger.binary = is_binary(first.bytes());
+    if (const auto top = decode(first.bytes())) {
+        if (top->kind != kind::request) return;
+        stranger.correlation = top->correlation;
+    }
+    outgoing refusal = compose(stranger, kind::failure, message(text), why);
+    client_state nobody(*this);
+    nobody.id = id;
+    (void)send_now(nobody, refusal);
+}
+
 client_state* server_core::arrive(std::string_view id, message& first) {
+    const auto property = [&](const char* name) {
+        const char* value = zmq_msg_gets(frame_access::raw(first), name);
+        return std::string(value ? value : "");
+    };
+    // What the handler of handshakes said: the key. libzmq asks nobody about inproc.
+    std::string key = guard_ ? property("User-Id") : std::string();
+    const std::string* user = guard_ ? guard_->clients.find(key) : nullptr;
+    if (guard_ && !user && !(inproc_ && key.empty())) {
+        ++counts_.unauthorized;
+        turn_away(id, first, errc::unauthorized, "this key is not allowed");
+        return nullptr;
+    }
     if (clients_.size() >= options_.limits.clients) {
         ++counts_.overloaded;
-        outgoing refusal;
-        const bool binary = is_binary(first.bytes());
-        call stranger(*this);
-        stranger.binary = binary;
-        if (const auto top = decode(first.bytes())) stranger.correlation = top->correlation;
-        refusal = compose(stranger, kind::failure, message(std::string_view("too many clients")), errc::overloaded);
-        client_state nobody(*this);
-        nobody.id = id;
-        (void)send_now(nobody, refusal);
+        turn_away(id, first, errc::overloaded, "too many clients");
         return nullptr;
     }
     if (watch_) watch_->drain();
     client_state& made = clients_.add(id);
     ++counts_.clients_arrived;
     made.last_seen = tick_;
-    const auto property = [&](const char* name) {
-        const char* value = zmq_msg_gets(frame_access::raw(first), name);
-        return std::string(value ? value : "");
-    };
-    made.user_id = property("User-Id");
+    if (user) made.user_id = *user;
+    made.key = std::move(key);
     made.address = property("Peer-Address");
     bind_origin(made, first);
     try {
@@ -65,20 +82,46 @@ client_state* server_core::arrive(std::string_view id, message& first) {
 
 void server_core::bind_origin(client_state& one, message& from) noexcept {
     if (!watch_) return;  // a worker
-    const int origin = zmq_msg_get(frame_access::raw(from), ZMQ_SRCFD);
+    // Where libzmq keeps the property is the same for all messages of a connection, and no other's while one of them
+    // is left: the descriptor alone may be in use again before the last message of its last user is read.
+    const char* connection = zmq_msg_gets(frame_access::raw(from), "__fd");
+    if (connection == one.connection) return;  // if it has ended, this is what it had brought
+    one.connection = connection;
     one.check_origin = false;
-    if (origin == one.origin) return;
+    const int origin = connection ? std::atoi(connection) : -1;
     if (const auto old = by_origin_.find(one.origin); old != by_origin_.end() && old->second == &one)
         by_origin_.erase(old);
     one.origin = origin;
     if (origin < 0) return;
-    const auto place = by_origin_.find(origin);
-    if (place != by_origin_.end())
+    if (const auto place = by_origin_.find(origin); place != by_origin_.end())
         place->second = &one;
     else {
         // The connection is closed already, or it was never seen: its messages are all that is left of it.
         one.check_origin = true;
         perhaps_gone_.emplace_back(&one, one.generation);
+    }
+}
+
+bool server_core::same_key(const client_state& one, message& from) const noexcept {
+    const char* key = zmq_msg_gets(frame_access::raw(from), "User-Id");
+    return one.key == std::string_view(key ? key : "");
+}
+
+// Whether the client's connection is known to have ended. Its routing id may be another's by now.
+bool server_core::connection_ended(const client_state& one) noexcept {
+    if (watch_) watch_->drain();
+    return one.check_origin;
+}
+
+void server_core::allow(allowlist clients) {
+    if (!guard_) throw error(errc::invalid_state, "a server without keys knows no allowed clients");
+    guard_->clients = std::move(clients);
+    for (client_state* one : clients_.all()) {
+        if (one->key.empty()) continue;
+        if (const std::string* user = guard_->clients.find(one->key))
+            one->user_id = *user;
+        else
+            close_client(*one);
     }
 }
 
@@ -170,8 +213,12 @@ void server_core::sweep() {
     });
     const std::uint32_t idle = ticks(options_.idle_expiry);
     if (idle == 0 || tick_ % (idle / 4 + 1) != 0) return;
+    const auto seen = [this](const client_state& one) {
+        const auto place = by_origin_.find(one.origin);
+        return place != by_origin_.end() && place->second == &one;
+    };
     for (client_state* one : clients_.all())
-        if (one->origin < 0 && one->calls == 0 && tick_ - one->last_seen > idle) leave(*one, errc::timed_out);
+        if (one->calls == 0 && tick_ - one->last_seen > idle && !seen(*one)) leave(*one, errc::timed_out);
 }
 
 void server_core::subscribe(client_state& one, std::string_view topic) {

@@ -37,6 +37,10 @@ void server_core::dispatch(call& one, std::string_view name) {
     one.held = true;
     request asked(one);
     if (stopping_) return refuse(one, errc::stopping, "the server stops");
+    if (one.body.size() > options_.limits.body_bytes) {
+        ++counts_.malformed;
+        return message_trouble(one, error(errc::too_large, "the body is over the server's limit"));
+    }
     try {
         const routing found = rules_.match(name, asked);
         if (found.to) {
@@ -57,23 +61,27 @@ void server_core::place(call& one, request asked, strategy how) {
     client_state& from = *one.from;
     if (handlers_ >= options_.limits.handlers && one.rule->start)
         return refuse(one, errc::overloaded, "too many handlers run");
-    if (worker_ || how == strategy::concurrent || (!from.active && from.waiting.empty()))
-        return run(one, std::move(asked));
-    switch (how) {
-        case strategy::ignore:
-            return refuse(one, errc::ignored, "a handler of this client runs");
-        case strategy::replace:
-            counts_.replaced += from.waiting_count + (from.active ? 1 : 0);
-            drop_waiting(from, errc::replaced);
-            if (from.active) from.active->stop(errc::replaced);
-            return enqueue(one, std::move(asked));
-        default:
-            break;
-    }
-    if (from.waiting_count >= options_.limits.queued_requests ||
-        waiting_bytes_ + one.body.size() > options_.limits.queued_bytes)
+    const bool at_once = worker_ || how == strategy::concurrent || (!from.active && from.waiting.empty());
+    if (!at_once && how == strategy::ignore) return refuse(one, errc::ignored, "a handler of this client runs");
+    if (!at_once && how == strategy::queue && from.waiting_count >= options_.limits.queued_requests)
         return refuse(one, errc::overloaded, "too many requests wait");
+    if ((!at_once || one.rule->start) && !hold(one))
+        return refuse(one, errc::overloaded, "the requests that wait and run have too many bytes");
+    if (at_once) return run(one, std::move(asked));
+    if (how == strategy::replace) {
+        counts_.replaced += from.waiting_count + (from.active ? 1 : 0);
+        drop_waiting(from, errc::replaced);
+        if (from.active) from.active->stop(errc::replaced);
+    }
     enqueue(one, std::move(asked));
+}
+
+// Counts the body until the call ends, if there is room for it.
+bool server_core::hold(call& one) noexcept {
+    if (held_bytes_ + one.body.size() > options_.limits.queued_bytes) return false;
+    one.held_bytes = one.body.size();
+    held_bytes_ += one.held_bytes;
+    return true;
 }
 
 void server_core::enqueue(call& one, request asked) noexcept {
@@ -83,7 +91,6 @@ void server_core::enqueue(call& one, request asked) noexcept {
     one.from->waiting.push_back(one);
     ++one.from->waiting_count;
     ++waiting_;
-    waiting_bytes_ += one.body.size();
 }
 
 // `running` pins the call until the handler has returned, or its coroutine has ended.
@@ -141,7 +148,6 @@ void server_core::advance(client_state& one) noexcept {
         next.unlink();
         --one.waiting_count;
         --waiting_;
-        waiting_bytes_ -= next.body.size();
         next.waiting = false;
         next.held = true;
         run(next, request(next));
@@ -174,7 +180,6 @@ void server_core::refuse(call& one, errc why, std::string_view text) noexcept {
     one.waiting = false;
     --one.from->waiting_count;
     --waiting_;
-    waiting_bytes_ -= one.body.size();
     release(one);
 }
 
@@ -233,6 +238,7 @@ void server_core::abandoned(call& one) noexcept {
 void server_core::release(call& one) noexcept {
     if (one.held || one.waiting || one.running) return;
     client_state& from = *one.from;
+    held_bytes_ -= std::exchange(one.held_bytes, 0);
     if (worker_ && one.one_way) acknowledge(one);
     one.renew();
     free_calls_.push_back(&one);

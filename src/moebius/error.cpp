@@ -40,6 +40,12 @@ std::string_view name_of(errc code) noexcept {
             return "would_deadlock";
         case errc::transport:
             return "transport";
+        case errc::unauthorized:
+            return "unauthorized";
+        case errc::unprotected:
+            return "unprotected";
+        case errc::invalid_key:
+            return "invalid_key";
         case errc::application:
             return "application";
     }

@@ -19,6 +19,7 @@ namespace moebius {
 namespace detail {
 
 class thread_pool;
+class zap_handler;
 
 class job_list {
 public:
@@ -50,6 +51,7 @@ struct loop::impl {
     boost::asio::io_context& io;
     loop_options options;
     std::shared_ptr<detail::zmq_context> zmq;
+    std::weak_ptr<detail::zap_handler> zap;  // of the servers that have keys
     bool running = false;
 
 private:

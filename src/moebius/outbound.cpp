@@ -32,6 +32,8 @@ message error_text(errc code, std::string_view text) {
 // With MANDATORY the frame with the routing id decides: no room, nobody there, or all frames go.
 server_core::sent server_core::send_now(const client_state& to, outgoing& what) noexcept {
     void* socket = socket_.get();
+    // Nobody else may get what is for this key.
+    if (guard_ && to.connected && connection_ended(to)) return sent::gone;
     while (zmq_send(socket, to.id.data(), to.id.size(), ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) {
         if (zmq_errno() == EINTR) continue;
         return zmq_errno() == EAGAIN ? sent::no_room : sent::gone;
@@ -45,7 +47,8 @@ server_core::sent server_core::send_now(const client_state& to, outgoing& what) 
 }
 
 bool server_core::has_room(const client_state& to, std::size_t bytes) const noexcept {
-    return to.outbound.empty() || to.outbound_bytes + bytes <= options_.limits.outbound_bytes;
+    return to.outbound.empty() || (to.outbound_bytes + bytes <= options_.limits.outbound_bytes &&
+                                   outbound_bytes_ + bytes <= options_.limits.all_outbound_bytes);
 }
 
 errc server_core::deliver(client_state& to, outgoing what) {

@@ -1,6 +1,7 @@
 #include "moebius/requester_core.hpp"
 
 #include "moebius/loop_impl.hpp"
+#include "moebius/zap.hpp"
 
 #include <cerrno>
 #include <utility>
@@ -27,7 +28,11 @@ void pending::expired() noexcept {
 }
 
 requester_core::requester_core(loop& on, const std::string& endpoint, requester_options with)
-    : home_(on), options_(std::move(with)), socket_(on.parts().zmq, ZMQ_DEALER), pump_(on, socket_, *this, 64) {
+    : home_(on),
+      endpoint_(endpoint),
+      options_(std::move(with)),
+      socket_(on.parts().zmq, ZMQ_DEALER),
+      pump_(on, socket_, *this, 64) {
     socket_.set(ZMQ_SNDHWM, options_.send_queue);
     socket_.set(ZMQ_RCVHWM, options_.receive_queue);
     socket_.set(ZMQ_MAXMSGSIZE, static_cast<std::int64_t>(options_.message_bytes));
@@ -36,7 +41,13 @@ requester_core::requester_core(loop& on, const std::string& endpoint, requester_
     socket_.set(ZMQ_HEARTBEAT_TTL, as_option(options_.dead_after));
     socket_.set(ZMQ_RECONNECT_IVL, as_option(options_.reconnect_first));
     socket_.set(ZMQ_RECONNECT_IVL_MAX, as_option(options_.reconnect_most));
-    watch_.emplace(home_, home_.parts().zmq, socket_, ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED,
+    if (options_.security) {
+        set_client_keys(socket_, *options_.security);
+        wipe(options_.security->keys.secret_key);
+        options_.security.reset();
+    }
+    constexpr int events = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH | ZMQ_EVENT_DISCONNECTED;
+    watch_.emplace(home_, home_.parts().zmq, socket_, events,
                    [this](connection_event event) { connection_changed(event); });
     socket_.connect(endpoint);
     pump_.start();
@@ -50,6 +61,7 @@ requester_core::~requester_core() {
 void requester_core::close() noexcept {
     if (std::exchange(closed_, true)) return;
     pump_.stop();
+    home_.parts().disarm(retry_);
     fail_older_than(era_ + 1);
     end_callbacks();
     watch_.reset();
@@ -258,7 +270,28 @@ void requester_core::item(pending& of, message body) {
     of.failed(errc::not_a_stream, stream_text);
 }
 
+// libzmq tries a connection no more that was refused, and drops what was sent to it. Without disconnecting it would
+// go on to take messages for it until it has noticed.
+void requester_core::refused() noexcept {
+    ++counts_.refusals;
+    zmq_disconnect(socket_.get(), endpoint_.c_str());
+    outbound_.clear();
+    outbound_bytes_ = 0;
+    fail_older_than(era_ + 1, errc::unauthorized, "the server does not know this client's key");
+    home_.parts().arm(retry_, std::chrono::steady_clock::now() + options_.reconnect_most);
+}
+
+void requester_core::connect_again() noexcept {
+    try {
+        socket_.connect(endpoint_);
+        hello();
+    } catch (...) {
+        log_failure("a new connection");
+    }
+}
+
 void requester_core::connection_changed(connection_event event) {
+    if (event.what == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) return refused();
     const bool now = event.what == ZMQ_EVENT_HANDSHAKE_SUCCEEDED;
     if (now) {
         if (counts_.connects++ > 0) hello();
@@ -281,9 +314,9 @@ void requester_core::found_empty() noexcept {
     if (std::exchange(lost_, false)) fail_older_than(era_);
 }
 
-void requester_core::fail_older_than(std::uint32_t era) noexcept {
+void requester_core::fail_older_than(std::uint32_t era, errc why, std::string_view text) noexcept {
     for (std::size_t at = 0; at < slots_.size(); ++at)
-        if (slots_[at].owner && slots_[at].era < era) end(at)->failed(errc::peer_gone, "the connection was lost");
+        if (slots_[at].owner && slots_[at].era < era) end(at)->failed(why, text);
 }
 
 void requester_core::log_failure(std::string_view what) noexcept {

@@ -66,9 +66,12 @@ private:
     void accept(message head, message tail, bool two_frames);
     void answered(const header& top, message body);
     void item(pending& of, message body);
-    void fail_older_than(std::uint32_t era) noexcept;
+    void fail_older_than(std::uint32_t era, errc why = errc::peer_gone,
+                         std::string_view text = "the connection was lost") noexcept;
     pending* end(std::size_t at) noexcept;
     void connection_changed(connection_event event);
+    void refused() noexcept;
+    void connect_again() noexcept;
     void hello();
     [[nodiscard]] bool send_now(outgoing& what) noexcept;
     void deliver(outgoing what);
@@ -80,10 +83,18 @@ private:
     void end_callbacks() noexcept;
 
     friend class callback_call;
+    struct retry final : timer {
+        explicit retry(requester_core& of) noexcept : core(of) {}
+        void expired() noexcept override { core.connect_again(); }
+        requester_core& core;
+    };
+
     loop& home_;
-    const requester_options options_;
+    const std::string endpoint_;
+    requester_options options_;
     zmq_socket socket_;
     pump pump_;
+    retry retry_{*this};
     std::optional<connection_watch> watch_;
     std::vector<slot> slots_;
     std::vector<std::uint32_t> free_;

@@ -59,6 +59,10 @@ void server::for_each_client(const std::function<void(client)>& visit) {
     core_->for_each_client(visit);
 }
 
+void server::allow(allowlist clients) {
+    core_->allow(std::move(clients));
+}
+
 void server::on_connect(std::function<void(client)> hook) {
     core_->hook.connected = std::move(hook);
 }

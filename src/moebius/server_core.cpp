@@ -9,6 +9,7 @@ namespace moebius::detail {
 namespace {
 
 constexpr std::chrono::seconds sweep_period{1};
+constexpr std::chrono::seconds self_test_limit{2};
 constexpr std::chrono::seconds cancel_grace{1};  // for handlers that were told to stop
 constexpr int linger_ms = 1000;                  // for what libzmq has taken
 
@@ -88,7 +89,7 @@ server_core::~server_core() {
 void server_core::configure() {
     if (!worker_) {
         socket_.set(ZMQ_ROUTER_MANDATORY, 1);
-        socket_.set(ZMQ_ROUTER_HANDOVER, options_.handover ? 1 : 0);
+        socket_.set(ZMQ_ROUTER_HANDOVER, options_.handover && !options_.security ? 1 : 0);
     }
     socket_.set(ZMQ_SNDHWM, options_.send_queue);
     socket_.set(ZMQ_RCVHWM, options_.receive_queue);
@@ -98,16 +99,38 @@ void server_core::configure() {
     socket_.set(ZMQ_HEARTBEAT_TTL, as_option(options_.dead_after));
     socket_.set(ZMQ_HANDSHAKE_IVL, as_option(options_.handshake_limit));
     socket_.set(ZMQ_BACKLOG, options_.backlog);
+    if (!options_.security) return;
+    server_security given = std::move(*options_.security);
+    options_.security.reset();
+    server_key_ = public_key_of(given.secret_key);
+    guard_ = std::make_unique<zap_domain>(home, std::move(given.clients));
+    set_server_keys(socket_, given.secret_key, guard_->name);
+    wipe(given.secret_key);
 }
 
 void server_core::bind(const std::string& where) {
     if (closed_ || stopping_) throw error(errc::invalid_state, "the server has stopped");
+    if (!guard_ && !stays_on_this_machine(where))
+        throw error(errc::unprotected, where +
+                                           ": other machines reach it: set server_options::security, the server's "
+                                           "key and the clients that may come; or bind to 127.0.0.1 or ipc");
+    const bool inproc = where.starts_with("inproc:");
     if (!watch_) {
         watch_.emplace(home, home.parts().zmq, socket_, ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED,
                        [this](connection_event event) { connection_changed(event); });
     }
     socket_.bind(where);
-    endpoint = socket_.last_endpoint();
+    std::string bound = socket_.last_endpoint();
+    if (guard_ && !inproc) {
+        try {
+            prove_refusal(home.parts().zmq, bound, server_key_, guard_->handler.get(), self_test_limit);
+        } catch (...) {
+            zmq_unbind(socket_.get(), bound.c_str());
+            throw;
+        }
+    }
+    endpoint = std::move(bound);
+    inproc_ |= inproc;
     if (!sweeper_.armed()) sweeper_.arm(sweep_period);
     pump_.start();
 }
@@ -145,6 +168,8 @@ bool server_core::receive_one() noexcept {
     int id_bytes = 0;
     while ((id_bytes = zmq_recv(socket_.get(), id.data(), id.size(), ZMQ_DONTWAIT)) < 0)
         if (zmq_errno() != EINTR) return false;
+    // A raw peer may call itself by more bytes than the format allows, and libzmq lets it.
+    const bool no_id = static_cast<std::size_t>(id_bytes) > id.size() - 1;
     try {
         call& carrier = spare_call();
         zmq_msg_t* frame = frame_access::raw(carrier.body);
@@ -152,11 +177,25 @@ bool server_core::receive_one() noexcept {
             if (zmq_errno() != EINTR) return false;
         ++counts_.received;
         counts_.bytes_in += carrier.body.size();
-        accept({id.data(), static_cast<std::size_t>(id_bytes)}, carrier, zmq_msg_more(frame) != 0);
+        const bool more = zmq_msg_more(frame) != 0;
+        if (no_id)
+            drop(more);
+        else
+            accept({id.data(), static_cast<std::size_t>(id_bytes)}, carrier, more);
     } catch (...) {
         log_failure("a message");
     }
     return true;
+}
+
+void server_core::drop(bool more) noexcept {
+    ++counts_.malformed;
+    while (more) {
+        message frame;
+        while (zmq_msg_recv(frame_access::raw(frame), socket_.get(), 0) < 0)
+            if (zmq_errno() != EINTR) return;
+        more = zmq_msg_more(frame_access::raw(frame)) != 0;
+    }
 }
 
 // The carrier is a free call with the first frame; whoever makes a request of it takes it off the free ones.
@@ -174,15 +213,23 @@ void server_core::accept(std::string_view id, call& carrier, bool more) {
         if (first) tail = std::move(frame);
     }
     client_state* from = clients_.find(id);
+    if (from && guard_ && !same_key(*from, carrier.body)) {
+        leave(*from, errc::cancelled);
+        from = nullptr;
+    }
     if (!from) from = arrive(id, carrier.body);
     if (!from) return;
     from->last_seen = tick_;
-    if (from->check_origin) bind_origin(*from, carrier.body);
+    // An id that libzmq gave stays with its connection; one that the client chose may come from another.
+    if (from->check_origin || !from->anonymous()) bind_origin(*from, carrier.body);
     if (carrier.body.empty() && !more) return;  // a probe
     carrier.from = from;
     from->binary = carrier.binary = is_binary(carrier.body.bytes());
-    if (excess) return malformed(carrier, "more than two frames");
-    if (from->binary) return accept_binary(*from, carrier, std::move(tail), more);
+    if (excess) {
+        if (const auto top = decode(carrier.body.bytes())) carrier.correlation = top->correlation;
+        return malformed(carrier, "more than two frames");
+    }
+    if (carrier.binary) return accept_binary(*from, carrier, std::move(tail), more);
     if (more) return malformed(carrier, "a second frame behind a text");
     dispatch(carrier, {});
 }
@@ -232,7 +279,7 @@ void server_core::control(client_state& from, const header& top, std::string_vie
             }
             return;
         case kind::cancel:
-            if (call* one = from.running.find(is_it)) {
+            if (call* one = from.running.find([&](call& of) { return is_it(of) && !of.stop_requested(); })) {
                 one->stop(errc::cancelled);
             } else if (call* queued = from.waiting.find(is_it)) {
                 refuse(*queued, errc::cancelled);
@@ -359,6 +406,7 @@ server_metrics server_core::metrics() const noexcept {
     now.recheck_hits = pumped_so_far.recheck_hits;
     now.safety_turns = pumped_so_far.safety_turns;
     now.safety_hits = pumped_so_far.safety_hits;
+    now.refused_keys = guard_ ? guard_->refused : 0;
     now.clients = clients_.size();
     now.handlers = handlers_;
     now.queued = waiting_;

@@ -6,6 +6,7 @@
 #include "moebius/client_table.hpp"
 #include "moebius/connection_watch.hpp"
 #include "moebius/pump.hpp"
+#include "moebius/zap.hpp"
 #include "moebius/zmq_socket.hpp"
 
 #include <moebius/request.hpp>
@@ -51,6 +52,7 @@ public:
     std::size_t broadcast(message body, const std::function<bool(const client&)>& filter);
     std::size_t publish(std::string_view topic, message body);
     void for_each_client(const std::function<void(client)>& visit);
+    void allow(allowlist clients);
     [[nodiscard]] server_metrics metrics() const noexcept;
 
     // client and request
@@ -109,6 +111,7 @@ private:
     void configure();
     void say_hello();
     bool receive_one() noexcept override;
+    void drop(bool more) noexcept;
     void accept(std::string_view id, call& carrier, bool more);
     void accept_binary(client_state& from, call& carrier, message tail, bool two_frames);
     void control(client_state& from, const header& top, std::string_view name);
@@ -120,6 +123,7 @@ private:
     void dispatch(call& one, std::string_view name);
     void place(call& one, request asked, strategy how);
     void enqueue(call& one, request asked) noexcept;
+    [[nodiscard]] bool hold(call& one) noexcept;
     void run(call& one, request asked) noexcept;
     void start(call& one) noexcept;
     void finish(call& one) noexcept;
@@ -145,6 +149,9 @@ private:
     // departures.cpp
     void found_empty() noexcept override;
     client_state* arrive(std::string_view id, message& first);
+    void turn_away(std::string_view id, message& first, errc why, std::string_view text);
+    [[nodiscard]] bool same_key(const client_state& one, message& from) const noexcept;
+    [[nodiscard]] bool connection_ended(const client_state& one) noexcept;
     void bind_origin(client_state& one, message& from) noexcept;
     void connection_changed(connection_event event);
     void leave(client_state& one, errc why) noexcept;  // departs soon
@@ -152,8 +159,10 @@ private:
     void sweep();
 
     router& rules_;
-    const server_options options_;
+    server_options options_;  // the keys go from here to the socket
     const bool worker_;
+    std::unique_ptr<zap_domain> guard_;  // with keys
+    std::string server_key_;
     zmq_socket socket_;
     pump pump_;
     std::optional<connection_watch> watch_;
@@ -172,12 +181,13 @@ private:
     server_metrics counts_;
     std::size_t handlers_ = 0;
     std::size_t waiting_ = 0;
-    std::size_t waiting_bytes_ = 0;
+    std::size_t held_bytes_ = 0;
     std::size_t outbound_bytes_ = 0;
     std::uint32_t tick_ = 0;
     bool stopping_ = false;
     bool closed_ = false;
     bool cancelled_at_stop_ = false;
+    bool inproc_ = false;  // has such an endpoint
 
     void stop_step();
 };

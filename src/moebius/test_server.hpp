@@ -11,6 +11,7 @@
 #include <array>
 #include <chrono>
 #include <cstring>
+#include <functional>
 #include <future>
 #include <optional>
 #include <string>
@@ -98,12 +99,15 @@ class dealer {
 public:
     using frames = std::vector<std::string>;
 
-    explicit dealer(const std::string& endpoint, const std::string& id = {}, int receive_queue = 1000)
+    // `prepare` sets other options of the socket before it connects.
+    explicit dealer(const std::string& endpoint, const std::string& id = {}, int receive_queue = 1000,
+                    const std::function<void(void*)>& prepare = {})
         : context_(zmq_ctx_new()), socket_(zmq_socket(context_, ZMQ_DEALER)) {
         const int linger = 0;
         zmq_setsockopt(socket_, ZMQ_LINGER, &linger, sizeof linger);
         zmq_setsockopt(socket_, ZMQ_RCVHWM, &receive_queue, sizeof receive_queue);
         if (!id.empty()) zmq_setsockopt(socket_, ZMQ_ROUTING_ID, id.data(), id.size());
+        if (prepare) prepare(socket_);
         zmq_connect(socket_, endpoint.c_str());
     }
     ~dealer() { close(); }
