@@ -7,6 +7,7 @@
 #include <moebius/loop.hpp>
 #include <moebius/message.hpp>
 #include <moebius/offload.hpp>
+#include <moebius/registry.hpp>
 #include <moebius/request.hpp>
 #include <moebius/requester.hpp>
 #include <moebius/router.hpp>

@@ -26,7 +26,7 @@
 namespace moebius {
 
 struct requester_options {
-    std::string name;                                    // told to the server: client::name()
+    std::string name{};                                  // told to the server: client::name()
     std::size_t requests_max = 65'536;                   // in flight; one more throws error(overloaded)
     std::size_t outbound_bytes = std::size_t{32} << 20;  // not taken by libzmq yet; over it: error(overloaded)
     std::size_t message_bytes = std::size_t{64} << 20;   // of one frame that comes; above, the connection is cut

@@ -40,7 +40,7 @@ struct server_limits {
 };
 
 struct server_options {
-    server_limits limits;
+    server_limits limits{};
     // ZMTP heartbeats: a peer that is silent for `dead_after` is disconnected.
     std::chrono::milliseconds heartbeat{2000};
     std::chrono::milliseconds dead_after{6000};
@@ -59,6 +59,9 @@ struct server_options {
     int send_queue = 64;       // ZMQ_SNDHWM, messages per client inside libzmq
     int receive_queue = 1000;  // ZMQ_RCVHWM
     int backlog = 1024;        // connections that wait to be accepted
+    // What pong() tells of this server.
+    std::string name{};
+    std::string version{};
 };
 
 // Counters since the start, and the state now.
@@ -144,5 +147,11 @@ public:
 private:
     std::shared_ptr<detail::server_core> core_;
 };
+
+// Answers which server this is and that it lives: a JSON object with name and version (server_options), instance (a
+// random number of 16 hexadecimal digits, another one after each start), started_ms and now_ms (milliseconds since
+// 1970, by the system's clock). A binary client has it from every server for the command "moebius.ping"; for JSON
+// clients it is a handler: routes.on("ping", moebius::pong).
+void pong(request& asked);
 
 }  // namespace moebius

@@ -106,8 +106,8 @@ private:
 [[nodiscard]] bool is_worker() noexcept;
 
 // Serves the pool's requests by `rules` until the pool ends it; returns 0 then, for main(). To be called before other
-// threads exist. SIGINT and SIGTERM do nothing, because the front hears them, too, and decides; when the front dies
-// this process exits at once, whatever it does. Standard input is the pool's.
+// threads exist. SIGINT and SIGTERM do nothing (by the loop's on_signal), because the front hears them, too, and
+// decides; when the front dies this process exits at once, whatever it does. Standard input is the pool's.
 //
 // All handlers run as `concurrent`, functions one after the other. Their requests are binary ones whatever the client
 // speaks; peer() is the front, which cannot be sent to. Throws error(invalid_state) if this is no worker.

@@ -7,6 +7,7 @@ namespace moebius::detail {
 namespace {
 
 constexpr unsigned advance_batch = 16;
+constexpr std::string_view ping_command = "moebius.ping";
 
 }  // namespace
 
@@ -42,6 +43,7 @@ void server_core::dispatch(call& one, std::string_view name) {
         return message_trouble(one, error(errc::too_large, "the body is over the server's limit"));
     }
     try {
+        if (one.binary && name == ping_command) return pong(asked);
         const routing found = rules_.match(name, asked);
         if (found.to) {
             one.rule = found.to;

@@ -1,6 +1,12 @@
 #include <moebius/request.hpp>
 
+#include "moebius/json_scan.hpp"
 #include "moebius/server_core.hpp"
+
+#include <array>
+#include <chrono>
+#include <cinttypes>
+#include <cstdio>
 
 namespace moebius {
 
@@ -11,6 +17,27 @@ std::string_view detail::server_core::asked_name(request& asked) noexcept {
     if (prefix < header_bytes) return {};
     const auto* begin = reinterpret_cast<const char*>(frame_access::frame_begin(of.body));
     return {begin + header_bytes, prefix - header_bytes};
+}
+
+void detail::server_core::pong(request& asked) {
+    const server_core& self = asked.call_->core;
+    const auto ms = [](std::chrono::system_clock::time_point when) {
+        return std::to_string(std::chrono::floor<std::chrono::milliseconds>(when.time_since_epoch()).count());
+    };
+    std::array<char, 17> instance{};
+    std::snprintf(instance.data(), instance.size(), "%016" PRIx64, self.instance_);
+    std::string text = R"({"name":")";
+    append_escaped(text, self.options_.name);
+    text += R"(","version":")";
+    append_escaped(text, self.options_.version);
+    text += R"(","instance":")" + std::string(instance.data());
+    text += R"(","started_ms":)" + ms(self.started_);
+    text += R"(,"now_ms":)" + ms(std::chrono::system_clock::now()) + "}";
+    asked.reply(text);
+}
+
+void pong(request& asked) {
+    detail::server_core::pong(asked);
 }
 
 client request::peer() const noexcept {

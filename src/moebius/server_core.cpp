@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cerrno>
+#include <random>
 
 namespace moebius::detail {
 namespace {
@@ -12,6 +13,11 @@ constexpr std::chrono::seconds sweep_period{1};
 constexpr std::chrono::seconds self_test_limit{2};
 constexpr std::chrono::seconds cancel_grace{1};  // for handlers that were told to stop
 constexpr int linger_ms = 1000;                  // for what libzmq has taken
+
+std::uint64_t random_number() {
+    std::random_device source;
+    return std::uint64_t{source()} << 32 | source();
+}
 
 int as_option(std::chrono::milliseconds time) {
     return static_cast<int>(time.count());
@@ -77,7 +83,8 @@ server_core::server_core(loop& on, router& by, server_options with, role as)
       worker_(as == role::worker),
       socket_(on.parts().zmq, worker_ ? ZMQ_DEALER : ZMQ_ROUTER),
       pump_(on, socket_, *this, options_.limits.drain_batch),
-      clients_(*this) {
+      clients_(*this),
+      instance_(random_number()) {
     configure();
 }
 

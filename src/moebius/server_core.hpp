@@ -66,6 +66,7 @@ public:
     [[nodiscard]] static client handle(client_state& of) noexcept { return {of, of.generation}; }
     // Of a binary request, before its body is taken.
     [[nodiscard]] static std::string_view asked_name(request& asked) noexcept;
+    static void pong(request& asked);
 
     // send_op
     [[nodiscard]] errc attempt(send_op& one);
@@ -179,6 +180,8 @@ private:
     clock_timer sweeper_{*this, &server_core::sweep};
     clock_timer stopper_{*this, &server_core::stop_step};
     server_metrics counts_;
+    const std::uint64_t instance_;
+    const std::chrono::system_clock::time_point started_ = std::chrono::system_clock::now();
     std::size_t handlers_ = 0;
     std::size_t waiting_ = 0;
     std::size_t held_bytes_ = 0;

@@ -16,6 +16,10 @@ constexpr std::uint32_t window_messages = 256;
 constexpr std::uint32_t window_bytes = 2U << 20;
 
 task<> relay(std::shared_ptr<detail::worker_pool_core> core, request asked, std::string command, message body) {
+    if (!core) {
+        co_await asked.fail(errc::stopping, "the pool has ended");
+        co_return;
+    }
     if (command.size() > detail::name_bytes_max) throw error(errc::too_large, "a command of more than 255 bytes");
     detail::header top;
     top.kind = asked.one_way() ? kind::one_way : kind::request;
@@ -56,6 +60,12 @@ std::string asked_command(request& asked) {
     if (asked.binary()) return std::string(detail::server_core::asked_name(asked));
     std::string unescaped;
     return std::string(detail::find_command(asked.body().text(), unescaped).name);
+}
+
+task<> relay_as_asked(std::shared_ptr<detail::worker_pool_core> core, request asked) {
+    std::string command = asked_command(asked);
+    message body = asked.take_body();
+    return relay(std::move(core), std::move(asked), std::move(command), std::move(body));
 }
 
 }  // namespace
@@ -104,17 +114,12 @@ worker_pool::~worker_pool() {
 }
 
 coroutine_handler worker_pool::handler() {
-    return [core = core_](request asked) {
-        std::string command = asked_command(asked);
-        message body = asked.take_body();
-        return relay(core, std::move(asked), std::move(command), std::move(body));
-    };
+    // Weak, because rules may outlive the pool, and even the loop.
+    return [core = std::weak_ptr(core_)](request asked) { return relay_as_asked(core.lock(), std::move(asked)); };
 }
 
 task<> worker_pool::forward(request asked) {
-    std::string command = asked_command(asked);
-    message body = asked.take_body();
-    return relay(core_, std::move(asked), std::move(command), std::move(body));
+    return relay_as_asked(core_, std::move(asked));
 }
 
 task<> worker_pool::forward(request asked, std::string command, message body) {

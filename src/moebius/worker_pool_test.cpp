@@ -67,6 +67,10 @@ void add_work(command_router& work) {
         asked.reply(std::to_string(getpid()));
     });
     work.on("crash", [](request&) { std::raise(SIGKILL); });
+    work.on("crash_later", [](request& asked) {
+        std::this_thread::sleep_for(as_time(asked.body()));
+        std::raise(SIGKILL);
+    });
     work.on("send", [](request& asked) { asked.reply(name_of(asked.peer().try_send(message()))); });
     work.on("later", later);
     work.on("count", count);
@@ -228,6 +232,21 @@ TEST(worker_pool, a_worker_that_kills_itself_again_and_again_harms_nobody_else) 
     }
     EXPECT_EQ(all.metrics().workers_lost, 8U);
     EXPECT_TRUE(eventually([&] { return all.metrics().ready == 2; }));
+}
+
+TEST(worker_pool, what_a_worker_answered_before_it_died_is_not_lost) {
+    front all({.workers = 1});
+    all.one.routes.on("stall", [](request&) { std::this_thread::sleep_for(100ms); }, strategy::concurrent);
+    dealer client(all.serve());
+    client.request(1, "block", "1");
+    client.request(2, "crash_later", "20");
+    client.request(3, "stall");  // the front hears of the answer and of the death at the same time
+    EXPECT_EQ(client.receive_answer().id, 3U);
+    const dealer::answer first = client.receive_answer(), second = client.receive_answer();
+    EXPECT_EQ(first.id, 1U);
+    EXPECT_EQ(first.code, errc::none);
+    EXPECT_EQ(second.id, 2U);
+    EXPECT_EQ(second.code, errc::peer_gone);
 }
 
 TEST(worker_pool, a_worker_that_hangs_or_is_frozen_is_replaced) {
