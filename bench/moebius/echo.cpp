@@ -15,7 +15,8 @@ namespace {
 
 using namespace bench;
 
-constexpr const char* usage = R"(moebius_echo [N] [--payload] [--binary] [--rounds 7] [--seconds 0.5] [--seed S] [--check]
+constexpr const char* usage =
+    R"(moebius_echo [N] [--payload] [--binary] [--rounds 7] [--seconds 0.5] [--seed S] [--check]
 
   without N   12 clients with 1 request in flight each, and with 64: Moebius with function handlers and with
               coroutine handlers, against a loop over a ROUTER that sends back every frame
@@ -101,10 +102,9 @@ void against_plain(table& to, const std::string& under, const load& work, ratio_
 }
 
 void synchronous(table& to, unsigned clients, effort& with) {
-    const std::vector<contender> all{
-        in_child("1 server", serve_functions), in_child("2 servers", serve_functions, 2),
-        in_child("1 server, coroutines", serve_coroutines), in_python("pyzmq port", "port"),
-        in_python("pyzmq asyncio", "asyncio")};
+    const std::vector<contender> all{in_child("1 server", serve_functions), in_child("2 servers", serve_functions, 2),
+                                     in_child("1 server, coroutines", serve_coroutines),
+                                     in_python("pyzmq port", "port"), in_python("pyzmq asyncio", "asyncio")};
     const std::vector<result> results = compare(all, {clients, 1, json_message()}, with);
     const std::string under = std::to_string(clients) + " synchronous";
     tell(to, under, all, results);

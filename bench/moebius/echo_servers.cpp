@@ -2,8 +2,8 @@
 
 #include "processes.hpp"
 
-#include <moebius/moebius.hpp>
 #include <zmq.h>
+#include <moebius/moebius.hpp>
 
 #include <array>
 #include <cstdlib>
