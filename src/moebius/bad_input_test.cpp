@@ -350,10 +350,7 @@ TEST(limits, of_what_all_clients_together_do_not_read) {
     under_attack it(options);
     std::vector<std::unique_ptr<dealer>> readers;
     for (int i = 0; i < 8; ++i) {
-        readers.push_back(std::make_unique<dealer>(it.endpoint, std::string(), [](void* socket) {
-            const int few = 1;
-            zmq_setsockopt(socket, ZMQ_RCVHWM, &few, sizeof few);
-        }));
+        readers.push_back(std::make_unique<dealer>(it.endpoint, std::string(), 1));
         readers.back()->send(dealer::framed(asking(0, kind::hello), "reader", {}));
     }
     ASSERT_TRUE(eventually([&] { return it.one.metrics().clients == 9; }));

@@ -278,7 +278,7 @@ TEST(clients_with_keys, without_any_or_with_a_password_nobody_is_served) {
     served one(guarded(allowlist().add(alice.public_key)));
     say_who(one.routes);
     const std::string endpoint = one.serve();
-    dealer plain(endpoint), with_password(endpoint, {}, [](void* socket) {
+    dealer plain(endpoint), with_password(endpoint, {}, 1000, [](void* socket) {
         zmq_setsockopt(socket, ZMQ_PLAIN_USERNAME, "admin", 5);
         zmq_setsockopt(socket, ZMQ_PLAIN_PASSWORD, "admin", 5);
     });
@@ -363,7 +363,7 @@ TEST(clients_with_keys, the_list_can_be_replaced_while_they_are_served) {
     std::atomic<int> left{0};
     one.node.on_disconnect([&](client gone) { left += gone.user_id() == "alice" ? 1 : 100; });
     const std::string endpoint = one.serve();
-    dealer first(endpoint, {}, raw_keys(alice)), second(endpoint, {}, raw_keys(bob));
+    dealer first(endpoint, {}, 1000, raw_keys(alice)), second(endpoint, {}, 1000, raw_keys(bob));
     second.request(1, "who");
     EXPECT_EQ(second.receive_answer().body, "bob");
     first.request(1, "sleep");
@@ -389,11 +389,11 @@ TEST(clients_with_keys, nobody_takes_the_routing_id_of_another) {
     say_who(one.routes);
     one.routes.on("late", late);
     const std::string endpoint = one.serve();
-    dealer victim(endpoint, "shared", raw_keys(alice));
+    dealer victim(endpoint, "shared", 1000, raw_keys(alice));
     victim.request(1, "who");
     EXPECT_EQ(victim.receive_answer().body, "alice");
     victim.request(2, "late");
-    dealer thief(endpoint, "shared", raw_keys(bob));
+    dealer thief(endpoint, "shared", 1000, raw_keys(bob));
     thief.request(3, "who");
     EXPECT_TRUE(thief.silent(300ms));
     EXPECT_EQ(victim.receive_answer().body, "for alice");
@@ -401,7 +401,7 @@ TEST(clients_with_keys, nobody_takes_the_routing_id_of_another) {
     victim.request(4, "late");
     ASSERT_TRUE(eventually([&] { return one.metrics().handlers == 1; }));
     victim.close();
-    dealer heir(endpoint, "shared", raw_keys(bob));
+    dealer heir(endpoint, "shared", 1000, raw_keys(bob));
     heir.request(5, "who");
     const dealer::answer got = heir.receive_answer();
     EXPECT_EQ(got.id, 5U);
