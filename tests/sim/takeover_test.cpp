@@ -48,20 +48,20 @@ protected:
         request.request = {2, ++requests};
         return request;
     }
-    core::attached_partition attach() {
+    void attach() {
         core::attach_consumer_request request;
         request.session = at_a;
         request.stream = stream.id;
         request.consumer = "reader";
         request.partitions.push_back(0);
         request.starts.emplace_back();
-        return run(a, a->broker->attach_consumer(request)).front();
+        instance = run(a, a->broker->attach_consumer(request)).front().instance;
     }
     core::offset_update move_to(transaction_id position) {
         core::offset_update made;
         made.stream = stream.id;
         made.consumer = "reader";
-        made.instance = 1;
+        made.instance = instance;
         made.position = position;
         return made;
     }
@@ -87,6 +87,7 @@ protected:
     core::session_id at_a = 0;
     core::session_id at_b = 0;
     std::uint64_t requests = 0;
+    std::uint64_t instance = 0;  // of the reader
 };
 
 // The engine can only say which write on the shard was the last. That of a newer owner hides an older one.
