@@ -11,6 +11,7 @@ function(install_package name)
     set(place ${CMAKE_INSTALL_LIBDIR}/cmake/${name})
     install(DIRECTORY include/${name} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
             FILES_MATCHING PATTERN "*.hpp" PATTERN "*.def")
+    add_dependencies(tstreams_installed ${name})
     install(TARGETS ${name} EXPORT ${name}_targets
             ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
             LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}

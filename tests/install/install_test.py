@@ -2,7 +2,8 @@
 """Installs the product into a temporary directory and uses one library of it from there, as an outside project would.
 
 find_package: a CMake project; pkg_config: a plain compiler call; headers: each public header compiles alone,
-from what is installed; documents: the samples of README.md and docs/api.md compile, and do what they say.
+from what is installed; documents: the samples of README.md and docs/api.md compile, and do what they say;
+quickstart: what ./quickstart builds is all that is installed.
 """
 import argparse
 import os
@@ -134,9 +135,21 @@ def use_documents(options, prefix, folder):
     print(f"{steps} samples of the tour have run")
 
 
+def find_built(options, prefix, _folder):
+    target = "tstreams_installed"
+    if target not in (ROOT / "quickstart").read_text():
+        raise SystemExit(f"quickstart does not build {target}")
+    built = {Path(name).name for name in call("ninja", "-C", options.build, "-t", "inputs", target).splitlines()}
+    installed = {file.name for file in prefix.rglob("*")
+                 if file.is_file() and (file.parent.name == "bin" or file.suffix in (".a", ".so"))}
+    if not installed or installed - built:
+        raise SystemExit(f"{target} builds too little: installed {sorted(installed)}, not in it "
+                         f"{sorted(installed - built)}")
+
+
 def main():
     ways = {"find_package": use_find_package, "pkg_config": use_pkg_config, "headers": compile_headers,
-            "documents": use_documents}
+            "documents": use_documents, "quickstart": find_built}
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("library", choices=EXPECTED)
     parser.add_argument("way", choices=ways)
