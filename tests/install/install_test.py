@@ -20,6 +20,7 @@ TOUR_HEAD = """#include <tstreams/async.hpp>
 #include <tstreams/tstreams.hpp>
 
 #include <boost/asio.hpp>
+#include <boost/asio/experimental/awaitable_operators.hpp>
 #include <iostream>
 #include <thread>
 
@@ -139,7 +140,8 @@ def find_built(options, prefix, _folder):
     target = "tstreams_installed"
     if target not in (ROOT / "quickstart").read_text():
         raise SystemExit(f"quickstart does not build {target}")
-    built = {Path(name).name for name in call("ninja", "-C", options.build, "-t", "inputs", target).splitlines()}
+    answer = call("ninja", "-C", options.build, "-t", "query", target).partition("outputs:")[0]
+    built = {Path(name.strip(" |")).name for name in answer.splitlines()}
     installed = {file.name for file in prefix.rglob("*")
                  if file.is_file() and (file.parent.name == "bin" or file.suffix in (".a", ".so"))}
     if not installed or installed - built:
