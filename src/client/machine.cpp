@@ -21,12 +21,13 @@ ports::machine_time machine() {
     timex kernel{};
     // A time service (NTP, PTP) clears this flag, and the kernel sets it when it has not heard of one for long.
     said.synchronised = adjtimex(&kernel) != -1 && (kernel.status & STA_UNSYNC) == 0;
-    static const std::string boot = [] {
+    // Never destroyed: a client that is closed while the process exits still asks.
+    static const std::string& boot = *new std::string([] {
         std::string id;
         std::ifstream file("/proc/sys/kernel/random/boot_id");
         std::getline(file, id);
         return id;
-    }();
+    }());
     said.boot = boot;
     return said;
 }
