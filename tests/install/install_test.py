@@ -25,6 +25,18 @@ TOUR_HEAD = """#include <tstreams/async.hpp>
 #include <thread>
 
 using namespace std::chrono_literals;
+
+// A client whose last owner was a handler is closed on a thread of its own, a moment after its sample has ended.
+tstreams::client open_when_free(const char* uri) {
+    for (int tries = 0;; ++tries) {
+        try {
+            return tstreams::client::open(uri);
+        } catch (const tstreams::error& refused) {
+            if (refused.code() != tstreams::errc::locked || tries == 600) throw;
+        }
+        std::this_thread::sleep_for(50ms);
+    }
+}
 """
 
 
@@ -120,9 +132,9 @@ def tour(folder):
         whole = "client::open(" in sample or "tstreams::verify(" in sample
         parts.append(f"void sample_{number}({'' if whole else 'tstreams::client& client'}) {{\n{sample}}}\n")
         if document == "docs/api.md":
-            steps.append(f"    sample_{number}();\n" if whole else
-                         f'    {{ auto client = tstreams::client::open("file:{folder}/orders"); '
-                         f"sample_{number}(client); }}\n")
+            free = f'open_when_free("file:{folder}/orders")'
+            steps.append(f"    {free}.close();\n    sample_{number}();\n" if whole else
+                         f"    {{ auto client = {free}; sample_{number}(client); }}\n")
     return "\n".join(parts) + f"\nint main() {{\n{''.join(steps)}}}\n", len(steps)
 
 
