@@ -32,6 +32,10 @@ struct client_options {
     std::size_t memory_bytes_max = std::size_t{256} << 20;  // budget of all buffers together
     std::size_t item_bytes_max = std::size_t{16} << 20;     // 1 to 64 MiB
     std::chrono::milliseconds session_timeout = std::chrono::seconds(30);
+    // Served stores, for one call: 100 ms to 1 h. Meanwhile a lost connection is made again and the call is repeated,
+    // so that it is done once; then it fails with unavailable, or outcome_unknown where it may have been done. Opening
+    // waits for at most 5 s of it.
+    std::chrono::milliseconds request_timeout = std::chrono::seconds(30);
     // Told, in a sentence, what a person should know: retention holds, or goes on. It must not throw, block, or call
     // the client. Default: a line on standard error.
     std::function<void(const std::string&)> on_notice{};
@@ -43,9 +47,9 @@ struct client_options {
 class client {
 public:
     // "file:PATH" (a directory; made when missing, file:///PATH is the same) or "memory:" (a store of its own, gone
-    // with the client).
+    // with the client), or a tstreamsd's: "tcp://HOST:PORT", "ipc:///PATH".
     // Throws locked (names the process), not_a_store, format_newer, corrupt, read_only, no_space, unsupported
-    // (an unknown scheme), invalid_argument, store_not_found.
+    // (an unknown scheme), invalid_argument, store_not_found, unavailable (nobody serves there).
     [[nodiscard]] static client open(std::string_view uri, client_options options = {});
 
     client() noexcept = default;

@@ -34,6 +34,9 @@ void check(const client_options& options) {
     if (options.session_timeout < std::chrono::seconds(1) || options.session_timeout > std::chrono::hours(1))
         refuse("client_options::session_timeout is " + std::to_string(options.session_timeout.count()) +
                " ms: use 1 s to 1 h");
+    if (options.request_timeout < std::chrono::milliseconds(100) || options.request_timeout > std::chrono::hours(1))
+        refuse("client_options::request_timeout is " + std::to_string(options.request_timeout.count()) +
+               " ms: use 100 ms to 1 h");
     if (options.name.size() > 128) refuse("client_options::name is longer than 128 bytes");
 }
 
@@ -80,6 +83,7 @@ weave::task<void> client_state::open_all(store_opener opener) {
     client_options options = options_;
     store_ = co_await opener(std::move(place), std::move(options), runtime_, runtime_);
     session_ = co_await service().open_session(shown_name_, options_.session_timeout);
+    runtime_.set_ahead(store_->ahead());
 }
 
 void client_state::check_open() const {

@@ -7,6 +7,10 @@
 #include "engines/local/verify.hpp"
 #endif
 
+#if TSTREAMS_WITH_REMOTE
+#include "remote/store.hpp"
+#endif
+
 #include <tstreams/error.hpp>
 #include <tstreams/verify.hpp>
 
@@ -97,7 +101,10 @@ private:
     throw error(errc::unsupported, "store '" + place.scheme + ":" + place.rest +
                                        "': this build knows no such kind of store; it knows memory:"
 #if TSTREAMS_WITH_LOCAL
-                                       " and file:PATH"
+                                       ", file:PATH"
+#endif
+#if TSTREAMS_WITH_REMOTE
+                                       ", and of a tstreamsd tcp://HOST:PORT and ipc://PATH"
 #endif
     );
 }
@@ -119,6 +126,9 @@ store_place parse_uri(std::string_view uri) {
             refuse("it names a host; write file:/PATH or file:///PATH");
     }
     if (place.scheme == "memory" && !place.rest.empty()) refuse("memory: takes no path");
+    if (place.scheme == "tcp" && (!place.rest.starts_with("//") || place.rest.find(':') == std::string::npos))
+        refuse("write tcp://HOST:PORT");
+    if (place.scheme == "ipc" && !place.rest.starts_with("///")) refuse("write ipc:///PATH, with a whole path");
     return place;
 }
 
@@ -127,6 +137,10 @@ weave::task<std::unique_ptr<store>> open_store(store_place place, client_options
     if (place.scheme == "memory") co_return co_await memory_store::open(std::move(options), executor, clock);
 #if TSTREAMS_WITH_LOCAL
     if (place.scheme == "file") co_return co_await file_store::open(place.rest, std::move(options), executor, clock);
+#endif
+#if TSTREAMS_WITH_REMOTE
+    if (place.scheme == "tcp" || place.scheme == "ipc")
+        co_return co_await remote::open_store(std::move(place), std::move(options), executor, clock);
 #endif
     throw_unsupported(place);
 }
@@ -142,6 +156,8 @@ verify_report verify(std::string_view uri, std::function<void(std::uint64_t, std
 #endif
     std::ignore = progress;
     if (place.scheme == "memory") throw error(errc::unsupported, "a memory: store has nothing on disk to verify");
+    if (place.scheme == "tcp" || place.scheme == "ipc")
+        throw error(errc::unsupported, "a served store is verified on its own machine, by its path: file:PATH");
     detail::throw_unsupported(place);
 }
 

@@ -19,6 +19,8 @@ class store {
 public:
     virtual ~store() = default;
     [[nodiscard]] virtual core::service& service() noexcept = 0;
+    // How far the store's time of day is ahead of the clock's, once a session is open.
+    [[nodiscard]] virtual std::chrono::microseconds ahead() const noexcept { return std::chrono::microseconds(0); }
     // Nothing runs in it afterwards; it is destroyed next.
     virtual weave::task<void> stop() = 0;
 };

@@ -39,13 +39,13 @@ public:
         table_.emplace(fresh->id, fresh);
         return fresh;
     }
-    // Also counts as a sign of life. Throws shutting_down for one that has ended.
+    // Also counts as a sign of life. Throws session_ended for one that has ended, or that another broker opened.
     [[nodiscard]] std::shared_ptr<session> get(session_id id) {
         if (std::shared_ptr<session> found = find(id)) {
             found->last_seen = world_.clock.now();
             return found;
         }
-        throw error(errc::shutting_down, "the client's session has ended; open the client again");
+        throw error(errc::session_ended, "the client's session has ended; open the client again");
     }
     [[nodiscard]] std::shared_ptr<session> find(session_id id) const {
         const auto found = table_.find(id);

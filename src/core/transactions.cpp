@@ -72,7 +72,7 @@ weave::task<std::shared_ptr<open_transaction>> transactions::open(open_request r
     if (part->dropped || part->stream->deleted || client->ended) {
         if (part->stream->deleted)
             throw error(errc::stream_deleted, "stream '" + part->stream->info.name + "' has been deleted");
-        throw error(client->ended ? errc::shutting_down : errc::not_owner, "the transaction could not be opened");
+        throw error(client->ended ? errc::session_ended : errc::not_owner, "the transaction could not be opened");
     }
     check_producer(request.stream, request.producer, request.producer_instance);
     co_return add(part, client, std::move(request), transaction_id(*id));

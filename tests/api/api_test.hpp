@@ -1,6 +1,8 @@
 // What the tests of the public API share: every test runs on every kind of store.
 #pragma once
 
+#include "tests/served/daemon.hpp"
+
 #include <gtest/gtest.h>
 #include <tstreams/tstreams.hpp>
 
@@ -9,6 +11,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -41,8 +44,10 @@ class api : public testing::TestWithParam<const char*> {
 protected:
     [[nodiscard]] std::string uri() const {
         const std::string scheme = GetParam();
+        if (is_served()) return "ipc://" + directory_.path() + "/socket";
         return scheme == "memory" ? "memory:" : scheme + ":" + directory_.path() + "/store";
     }
+    [[nodiscard]] bool is_served() const { return std::string(GetParam()) == "served"; }
     [[nodiscard]] bool durable() const { return std::string(GetParam()) != "memory"; }
     client open(client_options options = {}) { return client::open(uri(), std::move(options)); }
     // Closes and opens again; only a durable store remembers.
@@ -50,7 +55,10 @@ protected:
         store.close();
         store = open();
     }
-    void SetUp() override { store = open(); }
+    void SetUp() override {
+        if (is_served()) daemon_.emplace(directory_.path());
+        store = open();
+    }
 
     stream_info make_stream(const std::string& name, std::uint32_t partitions = 1) {
         stream_options options;
@@ -67,13 +75,19 @@ protected:
     }
 
     temporary_directory directory_;
+    std::optional<served::daemon> daemon_;
 
 public:
     client store;
 };
 
-#define TSTREAMS_API_TESTS(suite)                                              \
-    INSTANTIATE_TEST_SUITE_P(stores, suite, testing::Values("memory", "file"), \
+#if TSTREAMS_WITH_REMOTE
+inline constexpr const char* stores[] = {"memory", "file", "served"};
+#else
+inline constexpr const char* stores[] = {"memory", "file"};
+#endif
+#define TSTREAMS_API_TESTS(suite)                                      \
+    INSTANTIATE_TEST_SUITE_P(stores, suite, testing::ValuesIn(stores), \
                              [](const testing::TestParamInfo<const char*>& each) { return std::string(each.param); })
 
 inline std::vector<std::string> items_of(const received_transaction& received) {

@@ -1,0 +1,61 @@
+#include "server/sessions.hpp"
+
+#include <tstreams/error.hpp>
+
+#include <algorithm>
+
+namespace tstreams::server {
+
+void sessions::check_room() const {
+    if (table_.size() >= limits_.sessions)
+        throw error(errc::overloaded, "the server has " + std::to_string(table_.size()) + " clients already");
+}
+
+void sessions::begin(core::session_id id, std::string client, std::chrono::milliseconds timeout,
+                     moebius::client connection) {
+    auto fresh = std::make_shared<session>();
+    fresh->id = id;
+    fresh->user = connection.user_id();
+    fresh->client = std::move(client);
+    fresh->timeout = timeout;
+    fresh->connection = connection;
+    fresh->last_seen = clock_.now();
+    table_.emplace(id, std::move(fresh));
+}
+
+std::shared_ptr<session> sessions::get(core::session_id id, const moebius::client& connection) {
+    const auto found = table_.find(id);
+    if (found == table_.end() || found->second->user != connection.user_id())
+        throw error(errc::session_ended, "the server does not know this session");
+    found->second->connection = connection;
+    found->second->last_seen = clock_.now();
+    return found->second;
+}
+
+std::vector<core::session_id> sessions::silent() const {
+    std::vector<core::session_id> over;
+    for (const auto& [id, one] : table_)
+        if (!one->connection.connected() && clock_.now() - one->last_seen > one->timeout) over.push_back(id);
+    return over;
+}
+
+sessions::numbered sessions::number(session& of, const wire::request_head& head) {
+    if (head.sequence < of.answered_below)
+        throw error(errc::invalid_argument, "a call that the client has the answer to already");
+    if (head.answered_below > of.answered_below && head.answered_below <= head.sequence) {
+        if (head.answered_below - of.answered_below <= of.answers.size()) {
+            for (std::uint64_t at = of.answered_below; at < head.answered_below; ++at) of.answers.erase(at);
+        } else {
+            std::erase_if(of.answers, [&](const auto& one) { return one.first < head.answered_below; });
+        }
+        of.answered_below = head.answered_below;
+    }
+    if (const auto known = of.answers.find(head.sequence); known != of.answers.end()) return {known->second, false};
+    if (of.answers.size() >= limits_.answers)
+        throw error(errc::overloaded, std::to_string(of.answers.size()) + " calls of this client are in flight");
+    auto fresh = std::make_shared<kept_answer>(home_);
+    of.answers.emplace(head.sequence, fresh);
+    return {std::move(fresh), true};
+}
+
+}  // namespace tstreams::server

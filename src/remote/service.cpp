@@ -1,0 +1,410 @@
+#include "remote/service.hpp"
+
+#include <tstreams/error.hpp>
+
+#include <algorithm>
+#include <optional>
+#include <span>
+#include <utility>
+
+namespace tstreams::remote {
+
+namespace {
+
+constexpr core::session_id own_session = 1;
+constexpr std::size_t copied_bytes_max = 4096;  // a longer request is handed to libzmq without being copied
+constexpr std::chrono::milliseconds pause_first{20};
+constexpr std::chrono::milliseconds pause_most{1000};
+constexpr std::chrono::milliseconds wait_slice{20'000};  // of one question whether there is something to read
+constexpr std::chrono::milliseconds wait_slack{10'000};
+
+moebius::message to_message(std::string bytes) {
+    if (bytes.size() <= copied_bytes_max) return moebius::message(bytes);
+    auto* const owned = new std::string(std::move(bytes));
+    return moebius::message::adopt(std::as_writable_bytes(std::span(owned->data(), owned->size())),
+                                   [owned] { delete owned; });
+}
+
+// How many bytes a request takes beside the usual.
+template <class Call>
+std::size_t bulk_of(const Call&) {
+    return 0;
+}
+std::size_t bulk_of(const wire::write_call& call) {
+    return call.data.size();
+}
+std::size_t bulk_of(const wire::commit_call& call) {
+    std::size_t bytes = 0;
+    for (const core::decision& one : call.request.transactions) bytes += 160 + one.inline_items.size();
+    return bytes;
+}
+
+}  // namespace
+
+struct service::attempt {
+    moebius::message answer;
+    moebius::errc failure = moebius::errc::none;
+    std::string text;
+
+    [[nodiscard]] bool answered() const noexcept { return failure == moebius::errc::none; }
+    // The server has surely not done it.
+    [[nodiscard]] bool not_done() const noexcept {
+        using moebius::errc;
+        return failure == errc::overloaded || failure == errc::stopping || failure == errc::unroutable ||
+               failure == errc::too_large || failure == errc::unauthorized;
+    }
+    [[nodiscard]] bool worth_repeating() const noexcept {
+        using moebius::errc;
+        return failure == errc::overloaded || failure == errc::stopping || failure == errc::peer_gone ||
+               failure == errc::timed_out || failure == errc::unanswered;
+    }
+};
+
+struct service::waiting {
+    exchange* now = nullptr;
+    bool cancelled = false;
+    moebius::errc failed = moebius::errc::none;
+};
+
+struct service::asking {
+    std::string_view command;
+    bool acts = false;
+    bool perhaps_done = false;  // an earlier attempt was not answered
+};
+
+service::service(service_options options, weave::executor& home, ports::clock& clock)
+    : home_(home),
+      clock_(clock),
+      options_(std::move(options)),
+      beginning_(home),
+      link_(options_.endpoint, options_.transport, home) {}
+
+weave::task<void> service::stop() {
+    closing_ = true;
+    return link_.stop();
+}
+
+// -- asking -------------------------------------------------------------------------------------------------
+
+weave::task<void> service::pause(std::chrono::milliseconds time) {
+    const auto over = std::make_shared<weave::event>(home_);
+    std::function<void()> ring = [over] { over->set(); };
+    clock_.call_at(clock_.now() + time, std::move(ring));
+    co_await over->wait();
+}
+
+weave::task<service::attempt> service::try_once(std::string_view command, std::string body, ports::steady_time until) {
+    attempt made;
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - clock_.now());
+    exchange asked(link_, command, to_message(std::move(body)), std::max(left, std::chrono::milliseconds(1)));
+    try {
+        made.answer = co_await asked;
+    } catch (const moebius::error& failure) {
+        made.failure = failure.code();
+        made.text = failure.what();
+    }
+    co_return made;
+}
+
+void service::forget(const std::shared_ptr<session>& ended) noexcept {
+    if (session_ == ended) session_ = nullptr;
+}
+
+void service::give_up(const attempt& last, const asking& about) const {
+    using moebius::errc;
+    const std::string where = std::string(about.command) + " at " + options_.endpoint + ": ";
+    const bool unknown = about.acts && (about.perhaps_done || !last.not_done());
+    const outcome result = unknown ? outcome::unknown : outcome::not_applied;
+    switch (last.failure) {
+        case errc::unroutable:
+            throw error(tstreams::errc::unsupported, where + "the server does not know this call", result);
+        case errc::unauthorized:
+            throw error(tstreams::errc::unauthorized, where + "the server does not accept this client's key", result);
+        case errc::too_large:
+            throw error(tstreams::errc::too_large, where + "larger than the server takes", result);
+        case errc::overloaded:
+            throw error(tstreams::errc::overloaded, where + "the server is overloaded", result);
+        case errc::malformed:
+        case errc::not_a_stream:
+            throw error(tstreams::errc::malformed_message, where + "that is no tstreamsd: " + last.text, result);
+        default:
+            break;
+    }
+    if (unknown)
+        throw error(tstreams::errc::outcome_unknown, where + "no answer in time; it may have been done",
+                    outcome::unknown);
+    throw error(tstreams::errc::unavailable, where + "no answer in time; does tstreamsd run there?");
+}
+
+// A call is numbered once per session, so that it is done once, and moves to a new session when the server does not
+// know the former one any more.
+template <class Call>
+weave::task<typename Call::reply> service::ask(Call call, std::chrono::milliseconds patience) {
+    const ports::steady_time until = clock_.now() + patience;
+    asking about{Call::command, Call::acts};
+    std::chrono::milliseconds between = pause_first;
+    std::shared_ptr<session> in;
+    std::uint64_t sequence = 0;
+    for (;;) {
+        std::shared_ptr<session> now = co_await current(until);
+        if (now != in) {
+            in = std::move(now);
+            if constexpr (Call::acts) sequence = in->begin();
+        }
+        wire::request_head head;
+        head.session = in->id;
+        head.sequence = sequence;
+        head.answered_below = in->answered_below();
+        std::string body = wire::encode_request(head, call, 128 + bulk_of(call));
+        if (body.size() > request_bytes_max_) {
+            in->unanswered.erase(sequence);
+            throw error(errc::too_large, "a request of " + std::to_string(body.size()) + " bytes: " +
+                                             options_.endpoint + " takes " + std::to_string(request_bytes_max_));
+        }
+        attempt made = co_await try_once(Call::command, std::move(body), until);
+        if (made.answered()) {
+            in->unanswered.erase(sequence);
+            try {
+                co_return wire::decode_reply<typename Call::reply>(made.answer.text());
+            } catch (const error& failure) {
+                if (failure.code() != errc::session_ended || closing_) throw;
+            }
+            forget(in);
+            continue;
+        }
+        if (!made.worth_repeating() || closing_ || clock_.now() + between >= until) {
+            in->unanswered.erase(sequence);
+            give_up(made, about);
+        }
+        about.perhaps_done = about.perhaps_done || !made.not_done();
+        co_await pause(between);
+        between = std::min(2 * between, pause_most);
+    }
+}
+
+template <class Call>
+weave::task<typename Call::reply> service::ask(Call call) {
+    return ask(std::move(call), options_.patience);
+}
+
+template <class Call>
+weave::task<void> service::ask_only(Call call) {
+    co_await ask(std::move(call));
+}
+
+weave::task<std::shared_ptr<service::session>> service::current(ports::steady_time until) {
+    if (!session_) {
+        const weave::mutex::guard gate = co_await beginning_.lock();
+        if (!session_) co_await begin_session(until);
+    }
+    co_return session_;
+}
+
+weave::task<void> service::begin_session(ports::steady_time until) {
+    wire::open_session_call call;
+    call.client = client_;
+    call.timeout = timeout_;
+    asking about{call.command};
+    for (std::chrono::milliseconds between = pause_first;; between = std::min(2 * between, pause_most)) {
+        std::string body = wire::encode_request(wire::request_head{}, call);
+        attempt made = co_await try_once(call.command, std::move(body), until);
+        if (made.answered()) {
+            const auto opened = wire::decode_reply<wire::opened_session>(made.answer.text());
+            session_ = std::make_shared<session>();
+            session_->id = opened.session;
+            request_bytes_max_ = opened.request_bytes_max;
+            ahead_ = opened.now - clock_.wall_now();
+            co_return;
+        }
+        if (!made.worth_repeating() || closing_ || clock_.now() + between >= until) give_up(made, about);
+        co_await pause(between);
+    }
+}
+
+// -- sessions -----------------------------------------------------------------------------------------------
+
+weave::task<core::session_id> service::open_session(std::string client, std::chrono::milliseconds timeout) {
+    client_ = std::move(client);
+    timeout_ = timeout;
+    co_await begin_session(clock_.now() + options_.first_patience);
+    co_return own_session;
+}
+
+weave::task<void> service::heartbeat(core::session_id) {
+    return ask_only(wire::heartbeat_call{});
+}
+
+// One that cannot be told ends by itself.
+weave::task<void> service::close_session(core::session_id) {
+    closing_ = true;
+    if (!session_) co_return;
+    try {
+        wire::close_session_call call;
+        co_await ask(std::move(call), std::min(options_.patience, options_.first_patience));
+    } catch (const error&) {
+    }
+}
+
+// -- streams ------------------------------------------------------------------------------------------------
+
+weave::task<stream_info> service::create_stream(core::create_request request) {
+    return ask(wire::create_stream_call{std::move(request)});
+}
+weave::task<std::optional<stream_info>> service::find_stream(std::string name) {
+    return ask(wire::find_stream_call{std::move(name)});
+}
+weave::task<stream_page> service::list_streams(std::string prefix, std::string after, std::uint32_t limit) {
+    return ask(wire::list_streams_call{std::move(prefix), std::move(after), limit});
+}
+weave::task<stream_info> service::update_stream(std::string name, stream_changes changes) {
+    return ask(wire::update_stream_call{std::move(name), std::move(changes)});
+}
+weave::task<void> service::delete_stream(std::string name) {
+    return ask_only(wire::delete_stream_call{std::move(name)});
+}
+
+// -- writing ------------------------------------------------------------------------------------------------
+
+weave::task<core::open_reply> service::open(core::open_request request) {
+    return ask(wire::open_call{std::move(request)});
+}
+weave::task<void> service::write(core::session_id, core::transaction_ref transaction, bytes_view data,
+                                 std::uint32_t crc32c) {
+    return ask_only(wire::write_call{transaction, crc32c, data});
+}
+weave::task<core::commit_reply> service::commit(core::commit_request request) {
+    return ask(wire::commit_call{std::move(request)});
+}
+weave::task<void> service::cancel(core::session_id, std::vector<core::transaction_ref> transactions) {
+    return ask_only(wire::cancel_call{std::move(transactions)});
+}
+weave::task<core::attached_producer> service::attach_producer(core::attach_producer_request request) {
+    return ask(wire::attach_producer_call{std::move(request)});
+}
+
+// -- reading ------------------------------------------------------------------------------------------------
+
+weave::task<core::read_reply> service::read(core::read_request request) {
+    return ask(wire::read_call{std::move(request)});
+}
+weave::task<std::string> service::read_frame(ports::blob_ref frame) {
+    return ask(wire::read_frame_call{std::move(frame)});
+}
+
+// Asked in slices, so that a question that was lost is asked again.
+weave::task<std::vector<partition_number>> service::wait_readable(core::wait_request request) {
+    waiting self;
+    waits_[request.wait] = &self;
+    std::optional<std::vector<partition_number>> readable;
+    std::exception_ptr failure;
+    try {
+        while (!readable && !self.cancelled) {
+            wire::wait_readable_call call{request.wait, request.stream, request.positions, wait_slice};
+            readable = co_await wait_once(&self, std::move(call), request.until);
+            if (readable && readable->empty() && clock_.now() < request.until) readable.reset();
+            if (!readable && clock_.now() >= request.until) break;
+        }
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    waits_.erase(request.wait);
+    if (failure) std::rethrow_exception(failure);
+    co_return std::move(readable).value_or(std::vector<partition_number>{});
+}
+
+// Nothing where there was no answer.
+weave::task<std::optional<std::vector<partition_number>>> service::wait_once(waiting* self,
+                                                                             wire::wait_readable_call call,
+                                                                             ports::steady_time until) {
+    const std::shared_ptr<session> in = co_await current(clock_.now() + options_.patience);
+    if (self->cancelled) co_return std::nullopt;
+    const auto left = std::min<std::chrono::microseconds>(until - clock_.now(), wait_slice);
+    call.patience = std::max(std::chrono::ceil<std::chrono::milliseconds>(left), std::chrono::milliseconds(0));
+    wire::request_head head;
+    head.session = in->id;
+    head.answered_below = in->answered_below();
+    exchange asked(link_, call.command, to_message(wire::encode_request(head, call)), call.patience + wait_slack);
+    self->now = &asked;
+    std::optional<moebius::message> answer;
+    try {
+        answer = co_await asked;
+    } catch (const moebius::error& failure) {
+        self->failed = failure.code();
+    }
+    self->now = nullptr;
+    if (!answer) {
+        if (!self->cancelled) co_await pause(pause_first);
+        co_return std::nullopt;
+    }
+    try {
+        co_return wire::decode_reply<std::vector<partition_number>>(answer->text());
+    } catch (const error& failure) {
+        if (failure.code() != errc::session_ended || closing_) throw;
+    }
+    forget(in);
+    co_return std::nullopt;
+}
+
+void service::cancel_wait(core::session_id, std::uint64_t wait) {
+    const auto found = waits_.find(wait);
+    if (found == waits_.end() || std::exchange(found->second->cancelled, true) || !found->second->now) return;
+    found->second->now->give_up();
+    weave::spawn(home_, end_wait_at_server(wait), [](weave::outcome_of<void>) {});
+}
+
+weave::task<void> service::end_wait_at_server(std::uint64_t wait) {
+    if (closing_ || !session_) co_return;
+    wire::cancel_wait_call call{wait};
+    co_await ask(std::move(call), pause_most);
+}
+
+weave::task<transaction_id> service::resolve(core::stream_id stream, partition_number partition,
+                                             core::start_point start) {
+    return ask(wire::resolve_call{stream, partition, start});
+}
+weave::task<std::optional<core::stored_transaction>> service::last(core::stream_id stream, partition_number partition) {
+    return ask(wire::last_call{stream, partition});
+}
+weave::task<service::found_transaction> service::find_transaction(core::stream_id stream, partition_number partition,
+                                                                  transaction_id id) {
+    return ask(wire::find_transaction_call{stream, partition, id});
+}
+weave::task<std::vector<transaction_info>> service::scan(core::scan_request request) {
+    return ask(wire::scan_call{request});
+}
+weave::task<transaction_state> service::find_commit(tstreams::request_id request) {
+    return ask(wire::find_commit_call{request});
+}
+
+// -- consumers ----------------------------------------------------------------------------------------------
+
+weave::task<std::vector<core::attached_partition>> service::attach_consumer(core::attach_consumer_request request) {
+    return ask(wire::attach_consumer_call{std::move(request)});
+}
+weave::task<void> service::detach_consumer(core::session_id, core::stream_id stream, std::string consumer) {
+    return ask_only(wire::detach_consumer_call{stream, std::move(consumer)});
+}
+
+// -- administration -----------------------------------------------------------------------------------------
+
+weave::task<retention_info> service::retention() {
+    return ask(wire::retention_call{});
+}
+weave::task<retention_info> service::accept_clock() {
+    return ask(wire::accept_clock_call{});
+}
+weave::task<void> service::abort(core::stream_id stream, partition_number partition, transaction_id id) {
+    return ask_only(wire::abort_call{stream, partition, id});
+}
+weave::task<std::vector<offset_info>> service::list_offsets(core::stream_id stream, std::string consumer) {
+    return ask(wire::list_offsets_call{stream, std::move(consumer)});
+}
+weave::task<void> service::set_offset(core::stream_id stream, std::string consumer,
+                                      std::vector<partition_position> positions, bool take_over) {
+    return ask_only(wire::set_offset_call{stream, std::move(consumer), std::move(positions), take_over});
+}
+weave::task<void> service::delete_offset(core::stream_id stream, std::string consumer, bool take_over) {
+    return ask_only(wire::delete_offset_call{stream, std::move(consumer), take_over});
+}
+
+}  // namespace tstreams::remote
