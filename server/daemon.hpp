@@ -11,8 +11,8 @@
 namespace tstreams::server {
 
 struct daemon_options {
-    std::string store{};                 // "file:PATH" or "memory:"
-    std::vector<std::string> listen{};   // tcp://, ipc://; at least one
+    std::string store{};                // "file:PATH" or "memory:"
+    std::vector<std::string> listen{};  // tcp://, ipc://; at least one
     std::size_t clients_max = 4096;
     std::size_t item_bytes_max = std::size_t{16} << 20;
     std::chrono::milliseconds drain = std::chrono::seconds(5);  // at the end: for what is in flight

@@ -23,8 +23,7 @@ int main(int argc, char** argv) {
     tstreams::server::daemon_options options;
     CLI::App app("Serves a T-streams store", "tstreamsd");
     app.add_option("--store", options.store, "The store, for example file:/var/lib/tstreams")->required();
-    app.add_option("--listen", options.listen, "Where clients find it: ipc:///run/tstreams/socket, tcp://127.0.0.1:7420")
-        ->required();
+    app.add_option("--listen", options.listen, "ipc:///run/tstreams/socket, tcp://127.0.0.1:7420")->required();
     app.set_version_flag("--version", "tstreamsd " TSTREAMS_VERSION);
     try {
         app.parse(argc, argv);

@@ -25,7 +25,9 @@ struct performer {
     [[nodiscard]] auto operator()(wire::create_stream_call call) const {
         return broker.create_stream(std::move(call.request));
     }
-    [[nodiscard]] auto operator()(wire::find_stream_call call) const { return broker.find_stream(std::move(call.name)); }
+    [[nodiscard]] auto operator()(wire::find_stream_call call) const {
+        return broker.find_stream(std::move(call.name));
+    }
     [[nodiscard]] auto operator()(wire::list_streams_call call) const {
         return broker.list_streams(std::move(call.prefix), std::move(call.after), call.limit);
     }
@@ -74,7 +76,9 @@ struct performer {
     [[nodiscard]] auto operator()(const wire::resolve_call& call) const {
         return broker.resolve(call.stream, call.partition, call.start);
     }
-    [[nodiscard]] auto operator()(const wire::last_call& call) const { return broker.last(call.stream, call.partition); }
+    [[nodiscard]] auto operator()(const wire::last_call& call) const {
+        return broker.last(call.stream, call.partition);
+    }
     [[nodiscard]] auto operator()(const wire::find_transaction_call& call) const {
         return broker.find_transaction(call.stream, call.partition, call.id);
     }

@@ -31,10 +31,7 @@ moebius::message failure_message(const std::exception_ptr& failure) {
 }  // namespace
 
 routes::routes(core::service& broker, weave::executor& home, ports::clock& clock, routes_options options)
-    : broker_(broker),
-      clock_(clock),
-      options_(std::move(options)),
-      sessions_(home, clock, options_.limits) {
+    : broker_(broker), clock_(clock), options_(std::move(options)), sessions_(home, clock, options_.limits) {
     add<wire::open_session_call>();
     add<wire::heartbeat_call>();
     add<wire::close_session_call>();
