@@ -4,6 +4,7 @@
 #include "server/performing.hpp"
 #include "wire/envelope.hpp"
 
+#include <moebius/task.hpp>
 #include <tstreams/error.hpp>
 
 #include <concepts>
@@ -15,6 +16,9 @@ namespace tstreams::server {
 
 namespace {
 
+constexpr std::uint64_t server_wait = std::uint64_t{1} << 63;  // waits that the server itself begins
+constexpr std::chrono::milliseconds follow_slice = std::chrono::minutes(1);
+constexpr std::chrono::milliseconds decision_pause{2};
 constexpr std::size_t copied_bytes_max = 4096;  // a longer answer is handed to libzmq without being copied
 
 moebius::message to_message(std::string bytes) {
@@ -49,6 +53,8 @@ routes::routes(core::service& broker, weave::executor& home, ports::clock& clock
     add<wire::read_frame_call>();
     add<wire::wait_readable_call>();
     add<wire::cancel_wait_call>();
+    const auto follower = [this](moebius::request asked) { return follow(std::move(asked)); };
+    rules_.on(std::string(wire::follow_call::command), follower, moebius::strategy::concurrent);
     add<wire::resolve_call>();
     add<wire::last_call>();
     add<wire::find_transaction_call>();
@@ -175,6 +181,74 @@ weave::task<std::vector<partition_number>> routes::wait_readable(core::session_i
     waits_.erase(place);
     if (failure) std::rethrow_exception(failure);
     co_return readable;
+}
+
+// -- following ----------------------------------------------------------------------------------------------
+
+weave::task<void> routes::follow(moebius::request asked) {
+    moebius::message failure;
+    try {
+        co_await follow_until_stopped(&asked);
+    } catch (const moebius::error&) {
+        co_return;  // the follower has left
+    } catch (...) {
+        failure = failure_message(std::current_exception());
+    }
+    if (!failure.empty()) co_await asked.write(std::move(failure));
+    co_await asked.finish();
+}
+
+weave::task<void> routes::follow_until_stopped(moebius::request* asked) {
+    wire::decoder from(asked->body().text());
+    const wire::request_head head = wire::decode_head(from);
+    const std::shared_ptr<session> of = sessions_.get(head.session, asked->peer());
+    wire::follow_call call;
+    from.fields_of(call);
+    std::map<partition_number, transaction_id> after;
+    for (const partition_position& one : call.positions) after[one.partition] = one.after;
+    const weave::context* const chain = co_await this_context();
+    while (!after.empty() && !stopping_ && !(chain && chain->stop_requested())) {
+        wire::wait_readable_call wait;
+        wait.wait = server_wait | ++last_wait_;
+        wait.stream = call.stream;
+        wait.patience = follow_slice;
+        for (const auto& [partition, position] : after) wait.positions.push_back({partition, position, false, {}});
+        const std::vector<partition_number> readable = co_await wait_readable(of->id, std::move(wait));
+        bool some = false;
+        for (const partition_number partition : readable) {
+            wire::followed item = co_await next_of(call, partition, after[partition]);
+            if (item.broken) {
+                after.erase(partition);
+            } else if (item.read.transactions.empty()) {
+                continue;
+            } else {
+                after[partition] = item.read.transactions.back().id;
+            }
+            some = true;
+            co_await asked->write(to_message(wire::encode_reply(item, 512)));
+        }
+        // What is being decided at this moment is not there yet.
+        if (!readable.empty() && !some) co_await moebius::sleep_for(decision_pause);
+    }
+}
+
+weave::task<wire::followed> routes::next_of(const wire::follow_call& call, partition_number partition,
+                                            transaction_id after) {
+    wire::followed item;
+    item.partition = partition;
+    item.previous = after;
+    core::read_request request;
+    request.stream = call.stream;
+    request.partition = partition;
+    request.after = after;
+    request.transactions_max = std::clamp(call.transactions_max, 1U, 4096U);
+    request.bytes_max = std::clamp<std::uint64_t>(call.bytes_max, 1, 1U << 20);
+    try {
+        item.read = co_await broker_.read(std::move(request));
+    } catch (const error&) {
+        item.broken = true;  // the follower hears why when it reads
+    }
+    co_return item;
 }
 
 void routes::end_waits() {

@@ -46,6 +46,10 @@ private:
     weave::task<moebius::message> close_session(const moebius::request* asked);
     template <class Call>
     weave::task<typename Call::reply> perform(core::session_id session, Call call);
+    weave::task<void> follow(moebius::request asked);
+    weave::task<void> follow_until_stopped(moebius::request* asked);
+    weave::task<wire::followed> next_of(const wire::follow_call& call, partition_number partition,
+                                        transaction_id after);
     weave::task<std::vector<partition_number>> wait_readable(core::session_id session, wire::wait_readable_call call);
 
     core::service& broker_;
@@ -54,6 +58,7 @@ private:
     sessions sessions_;
     moebius::command_router rules_;
     bool stopping_ = false;
+    std::uint64_t last_wait_ = 0;
     std::multimap<core::session_id, std::uint64_t> waits_;
 };
 

@@ -55,6 +55,7 @@ public:
 
 private:
     friend class exchange;
+    friend class feed;
     struct close_job : weave::job {
         explicit close_job(link& of) noexcept;
         link& owner;

@@ -17,6 +17,8 @@ constexpr std::chrono::milliseconds pause_first{20};
 constexpr std::chrono::milliseconds pause_most{1000};
 constexpr std::chrono::milliseconds wait_slice{20'000};  // of one question whether there is something to read
 constexpr std::chrono::milliseconds wait_slack{10'000};
+constexpr std::size_t feed_items_max = 32;  // messages on their way or unread
+constexpr std::chrono::seconds tidying_period{10};
 
 moebius::message to_message(std::string bytes) {
     if (bytes.size() <= copied_bytes_max) return moebius::message(bytes);
@@ -61,9 +63,10 @@ struct service::attempt {
 };
 
 struct service::waiting {
-    exchange* now = nullptr;
+    explicit waiting(weave::executor& home) : wake(home) {}
+    weave::event wake;
+    exchange* now = nullptr;  // the question that is under way
     bool cancelled = false;
-    moebius::errc failed = moebius::errc::none;
 };
 
 struct service::asking {
@@ -77,10 +80,14 @@ service::service(service_options options, weave::executor& home, ports::clock& c
       clock_(clock),
       options_(std::move(options)),
       beginning_(home),
+      followers_(clock, [this](const wire::follow_call& call,
+                               feed::listener heard) { return open_feed(call, std::move(heard)); }),
       link_(options_.endpoint, options_.transport, home) {}
 
 weave::task<void> service::stop() {
     closing_ = true;
+    clock_.cancel(std::exchange(tidying_, 0));
+    followers_.clear();
     return link_.stop();
 }
 
@@ -285,30 +292,115 @@ weave::task<core::attached_producer> service::attach_producer(core::attach_produ
 // -- reading ------------------------------------------------------------------------------------------------
 
 weave::task<core::read_reply> service::read(core::read_request request) {
-    return ask(wire::read_call{std::move(request)});
+    const bool plain = !request.skip_open && request.up_to.value() == ~std::uint64_t{0};
+    std::optional<core::read_reply> here;
+    if (plain) here = followers_.take(request);
+    if (here) co_return std::move(*here);
+    core::read_reply reply = co_await ask(wire::read_call{request});
+    if (plain) followers_.note_read(request, reply);
+    co_return reply;
 }
 weave::task<std::string> service::read_frame(ports::blob_ref frame) {
     return ask(wire::read_frame_call{std::move(frame)});
 }
 
-// Asked in slices, so that a question that was lost is asked again.
 weave::task<std::vector<partition_number>> service::wait_readable(core::wait_request request) {
-    waiting self;
-    waits_[request.wait] = &self;
-    std::optional<std::vector<partition_number>> readable;
+    const std::uint64_t wait = request.wait;
+    waiting self(home_);
+    waits_[wait] = &self;
+    std::vector<partition_number> readable;
     std::exception_ptr failure;
     try {
-        while (!readable && !self.cancelled) {
-            wire::wait_readable_call call{request.wait, request.stream, request.positions, wait_slice};
-            readable = co_await wait_once(&self, std::move(call), request.until);
-            if (readable && readable->empty() && clock_.now() < request.until) readable.reset();
-            if (!readable && clock_.now() >= request.until) break;
+        // What stands behind open transactions is not sent ahead.
+        const bool special = std::any_of(request.positions.begin(), request.positions.end(), [](const auto& one) {
+            return one.skip_open || one.held_by != transaction_id();
+        });
+        if (!special && followers_.possible() && clock_.now() < request.until) {
+            readable = co_await wait_for_push(std::move(request), &self);
+        } else {
+            readable = co_await wait_by_asking(std::move(request), &self);
         }
     } catch (...) {
         failure = std::current_exception();
     }
-    waits_.erase(request.wait);
+    waits_.erase(wait);
+    followers_.forget_waiter(self.wake);
     if (failure) std::rethrow_exception(failure);
+    co_return readable;
+}
+
+weave::task<std::vector<partition_number>> service::wait_for_push(core::wait_request request, waiting* self) {
+    const auto over = std::make_shared<bool>(false);
+    const ports::clock::timer alarm = clock_.call_at(request.until, [self, over] {
+        if (!*over) self->wake.set();
+    });
+    std::vector<partition_number> readable;
+    std::exception_ptr failure;
+    try {
+        while (!self->cancelled && !closing_) {
+            std::ignore = co_await current(clock_.now() + options_.patience);
+            self->wake.reset();
+            readable = followers_.ready(request, self->wake);
+            tidy_up_later();
+            if (!readable.empty() || clock_.now() >= request.until || self->cancelled) break;
+            co_await self->wake.wait();
+            if (const std::exception_ptr ended = followers_.take_failure()) co_await follow_failed(ended);
+            if (!followers_.possible()) break;
+        }
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    *over = true;
+    clock_.cancel(alarm);
+    if (failure) std::rethrow_exception(failure);
+    // What was acknowledged before this call is found by it, also when the time is over: it may still be on its way.
+    if (readable.empty() && !self->cancelled) co_return co_await wait_by_asking(std::move(request), self);
+    co_return readable;
+}
+
+// A lost connection is made again; what is no failure of the connection is the waiter's.
+weave::task<void> service::follow_failed(std::exception_ptr failure) {
+    bool ended = false;
+    try {
+        std::rethrow_exception(failure);
+    } catch (const error& said) {
+        if (said.code() != errc::session_ended) throw;
+        ended = true;
+    } catch (const moebius::error&) {
+    }
+    if (ended) {
+        session_ = nullptr;
+    } else {
+        co_await pause(pause_first);
+    }
+}
+
+std::unique_ptr<feed> service::open_feed(const wire::follow_call& call, feed::listener heard) {
+    wire::request_head head;
+    head.session = session_->id;
+    head.answered_below = session_->answered_below();
+    return std::make_unique<feed>(link_, call.command, to_message(wire::encode_request(head, call)), feed_items_max,
+                                  std::move(heard));
+}
+
+void service::tidy_up_later() {
+    if (tidying_ != 0 || !followers_.any() || closing_) return;
+    tidying_ = clock_.call_at(clock_.now() + tidying_period, [this] {
+        tidying_ = 0;
+        followers_.end_unused();
+        tidy_up_later();
+    });
+}
+
+// Asked in slices, so that a question that was lost is asked again.
+weave::task<std::vector<partition_number>> service::wait_by_asking(core::wait_request request, waiting* self) {
+    std::optional<std::vector<partition_number>> readable;
+    while (!readable && !self->cancelled) {
+        wire::wait_readable_call call{request.wait, request.stream, request.positions, wait_slice};
+        readable = co_await wait_once(self, std::move(call), request.until);
+        if (clock_.now() >= request.until) break;
+        if (readable && readable->empty()) readable.reset();
+    }
     co_return std::move(readable).value_or(std::vector<partition_number>{});
 }
 
@@ -328,8 +420,8 @@ weave::task<std::optional<std::vector<partition_number>>> service::wait_once(wai
     std::optional<moebius::message> answer;
     try {
         answer = co_await asked;
-    } catch (const moebius::error& failure) {
-        self->failed = failure.code();
+    } catch (const moebius::error&) {
+        // Asked again, over the next connection.
     }
     self->now = nullptr;
     if (!answer) {
@@ -347,7 +439,9 @@ weave::task<std::optional<std::vector<partition_number>>> service::wait_once(wai
 
 void service::cancel_wait(core::session_id, std::uint64_t wait) {
     const auto found = waits_.find(wait);
-    if (found == waits_.end() || std::exchange(found->second->cancelled, true) || !found->second->now) return;
+    if (found == waits_.end() || std::exchange(found->second->cancelled, true)) return;
+    found->second->wake.set();
+    if (!found->second->now) return;
     found->second->now->give_up();
     weave::spawn(home_, end_wait_at_server(wait), [](weave::outcome_of<void>) {});
 }

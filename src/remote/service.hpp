@@ -6,6 +6,7 @@
 #pragma once
 
 #include "core/service.hpp"
+#include "remote/followers.hpp"
 #include "remote/link.hpp"
 #include "wire/envelope.hpp"
 
@@ -107,6 +108,11 @@ private:
     weave::task<std::shared_ptr<session>> current(ports::steady_time until);
     weave::task<void> begin_session(ports::steady_time until);
     weave::task<attempt> try_once(std::string_view command, std::string body, ports::steady_time until);
+    weave::task<std::vector<partition_number>> wait_for_push(core::wait_request request, waiting* self);
+    weave::task<std::vector<partition_number>> wait_by_asking(core::wait_request request, waiting* self);
+    [[nodiscard]] std::unique_ptr<feed> open_feed(const wire::follow_call& call, feed::listener heard);
+    weave::task<void> follow_failed(std::exception_ptr failure);
+    void tidy_up_later();
     weave::task<std::optional<std::vector<partition_number>>> wait_once(waiting* self, wire::wait_readable_call call,
                                                                         ports::steady_time until);
     weave::task<void> end_wait_at_server(std::uint64_t wait);
@@ -125,6 +131,8 @@ private:
     std::uint64_t request_bytes_max_ = 0;
     bool closing_ = false;
     std::map<std::uint64_t, waiting*> waits_;
+    ports::clock::timer tidying_ = 0;
+    followers followers_;
     link link_;  // the last member: it is gone before the rest
 };
 

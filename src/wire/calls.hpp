@@ -104,6 +104,22 @@ struct cancel_wait_call {
     TSTREAMS_CALL(cancel_wait, nothing, false);
     std::uint64_t wait = 0;
 };
+// What a follower gets, one after another: of one partition what is readable behind `previous`, the last id that was
+// given before. Where it is `broken` nothing more comes of that partition: a read says why.
+struct followed {
+    partition_number partition = 0;
+    transaction_id previous;
+    bool broken = false;
+    core::read_reply read;
+};
+// A stream: as long as it is open, transactions are sent as they become readable.
+struct follow_call {
+    TSTREAMS_CALL(follow, followed, false);
+    core::stream_id stream = 0;
+    std::vector<partition_position> positions;
+    std::uint32_t transactions_max = 0;  // of one message
+    std::uint64_t bytes_max = 0;         // of inline items in one message
+};
 struct resolve_call {
     TSTREAMS_CALL(resolve, transaction_id, false);
     core::stream_id stream = 0;
@@ -224,6 +240,14 @@ void describe(Archive& archive, T& value) {
 template <class Archive, form_of<cancel_wait_call> T>
 void describe(Archive& archive, T& value) {
     archive(value.wait);
+}
+template <class Archive, form_of<followed> T>
+void describe(Archive& archive, T& value) {
+    archive(value.partition, value.previous, value.broken, value.read);
+}
+template <class Archive, form_of<follow_call> T>
+void describe(Archive& archive, T& value) {
+    archive(value.stream, value.positions, value.transactions_max, value.bytes_max);
 }
 template <class Archive, form_of<resolve_call> T>
 void describe(Archive& archive, T& value) {

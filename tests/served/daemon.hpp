@@ -2,6 +2,7 @@
 #pragma once
 
 #include <fcntl.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <chrono>
@@ -48,7 +49,9 @@ public:
         if (log < 0) throw std::runtime_error("no log of tstreamsd");
         process_ = ::fork();
         if (process_ == 0) {
+            ::dup2(log, STDOUT_FILENO);
             ::dup2(log, STDERR_FILENO);
+            ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // a test that is killed leaves nothing behind
             std::vector<char*> words;
             for (std::string& one : arguments_) words.push_back(one.data());
             words.push_back(nullptr);
