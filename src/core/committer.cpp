@@ -76,13 +76,14 @@ weave::task<commit_reply> committer::commit_once(commit_request request) {
     opened_refs opened;
     std::exception_ptr failure;
     commit_reply reply;
+    const bool kept = request.has_group_row();
     try {
         if (world_.exclusive && request.has_group_row() && too_old(request.request))
             co_return co_await answer_old(std::move(request));
         // What is opened and decided in one step is found again by its request only: by the row of a group.
         const bool one_step = std::any_of(request.transactions.begin(), request.transactions.end(),
                                           [](const decision& one) { return one.transaction.id == transaction_id(0); });
-        if (one_step && !world_.exclusive) {
+        if (one_step && (!world_.exclusive || request.has_group_row())) {
             std::optional<commit_reply> answer = co_await group_answer(request.request);
             if (answer) co_return std::move(*answer);
         }
@@ -95,7 +96,7 @@ weave::task<commit_reply> committer::commit_once(commit_request request) {
         if (refused.outcome() != outcome::not_applied) opened.clear();
         failure = std::current_exception();
     }
-    if (!failure && world_.exclusive) co_return reply;
+    if (!failure && world_.exclusive && !kept) co_return reply;
     if (!failure && !opened.empty()) {
         // An earlier try with this request may have been faster: then what this one opened is nobody's.
         const std::set<transaction_id> decided(reply.transactions.begin(), reply.transactions.end());

@@ -296,7 +296,8 @@ weave::task<core::read_reply> service::read(core::read_request request) {
     std::optional<core::read_reply> here;
     if (plain) here = followers_.take(request);
     if (here) co_return std::move(*here);
-    core::read_reply reply = co_await ask(wire::read_call{request});
+    wire::read_call call{request};
+    core::read_reply reply = co_await ask(std::move(call));
     if (plain) followers_.note_read(request, reply);
     co_return reply;
 }
@@ -401,7 +402,8 @@ weave::task<std::vector<partition_number>> service::wait_by_asking(core::wait_re
         if (clock_.now() >= request.until) break;
         if (readable && readable->empty()) readable.reset();
     }
-    co_return std::move(readable).value_or(std::vector<partition_number>{});
+    if (!readable) readable.emplace();
+    co_return std::move(*readable);
 }
 
 // Nothing where there was no answer.
