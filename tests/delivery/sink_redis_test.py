@@ -14,7 +14,7 @@ def main():
     with kills.work_directory() as work, servers.Redis() as server:
         server.start()
         rounds = outside.Rounds(os.path.join(examples, "sink_redis"), dump, server, work, chance)
-        rounds.kill(start=4, sink=12, server=2, both=2)
+        rounds.kill(start=3, sink=10, server=2, both=2)
         rounds.compare()
         with servers.Proxy(server, ["lost", "unanswered", "late"] * 4, chance) as proxy:
             rounds.lose_answers(proxy)
