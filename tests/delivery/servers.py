@@ -16,7 +16,7 @@ import time
 import kills
 
 START_SECONDS_MAX = 40  # PostgreSQL reads its log after a kill, and syncs its directory
-STOP_SECONDS_MAX = 20
+STOP_SECONDS_MAX = 40
 
 
 class Server:
@@ -139,7 +139,8 @@ class PostgreSQL(Server):
 
     def be_lossy(self):
         """From now on a kill loses what was acknowledged."""
-        self.restart("-c", "synchronous_commit=off", "-c", "wal_writer_delay=10s")
+        self.restart("-c", "synchronous_commit=off", "-c", "wal_writer_delay=10s",
+                     "-c", "wal_writer_flush_after=100MB", "-c", "wal_buffers=8MB")
 
     def before_loss(self):
         """Called in the middle of the work that is to be lost."""
