@@ -1,6 +1,7 @@
 """Running the tool from tests: each test has a store and a home directory of its own.
 
-TSTREAMS_CLI names the program.
+TSTREAMS_CLI names the program. With TSTREAMSD, which names the daemon, each store is served by one, and the tool finds
+it at a socket.
 """
 
 import array
@@ -16,6 +17,7 @@ import time
 import unittest
 
 TOOL = os.environ.get("TSTREAMS_CLI", "tstreams")
+DAEMON = os.environ.get("TSTREAMSD")
 PATIENCE = 120  # seconds that anything here may take on a slow, busy machine
 ITEM_LIMIT = 16 << 20
 
@@ -35,6 +37,18 @@ class ToolTest(unittest.TestCase):
         self.store = os.path.join(self.dir, "store")
         self.env = {k: v for k, v in os.environ.items() if not k.startswith(("TSTREAMS_", "XDG_"))}
         self.env.update(HOME=os.path.join(self.dir, "home"), TSTREAMS_URI="file:" + self.store)
+        if DAEMON:
+            self.serve()
+
+    def serve(self):
+        self.env["TSTREAMS_URI"] = f"ipc://{self.dir}/socket"
+        log = open(os.path.join(self.dir, "daemon.log"), "w+b")
+        self.addCleanup(log.close)
+        daemon = subprocess.Popen([DAEMON, "--store", "file:" + self.store, "--listen", self.env["TSTREAMS_URI"]],
+                                  stdout=log, stderr=log)
+        self.addCleanup(self.end, daemon)
+        wait_until(lambda: os.path.exists(f"{self.dir}/socket") or daemon.poll() is not None, "the daemon's socket")
+        self.assertIsNone(daemon.poll())
 
     def run_tool(self, *args, stdin=b"", expect=0, **options):
         options.setdefault("env", self.env)
