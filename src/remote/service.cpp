@@ -19,6 +19,7 @@ constexpr std::chrono::milliseconds wait_slice{20'000};  // of one question whet
 constexpr std::chrono::milliseconds wait_slack{10'000};
 constexpr std::size_t feed_items_max = 32;  // messages on their way or unread
 constexpr std::chrono::seconds tidying_period{10};
+constexpr int take_back_tries = 20;
 
 moebius::message to_message(std::string bytes) {
     if (bytes.size() <= copied_bytes_max) return moebius::message(bytes);
@@ -75,11 +76,40 @@ struct service::asking {
     bool perhaps_done = false;  // an earlier attempt was not answered
 };
 
+// A call in a session. While it lives the server keeps the answer, if the call acts.
+class service::numbered {
+public:
+    numbered() noexcept = default;
+    numbered(std::shared_ptr<session> of, bool acts) : in(std::move(of)), sequence_(acts ? in->begin() : 0) {}
+    numbered(numbered&& other) noexcept : in(std::move(other.in)), sequence_(std::exchange(other.sequence_, 0)) {}
+    numbered& operator=(numbered&& other) noexcept {
+        std::swap(in, other.in);
+        std::swap(sequence_, other.sequence_);
+        return *this;
+    }
+    ~numbered() {
+        if (sequence_ != 0) in->unanswered.erase(sequence_);
+    }
+    [[nodiscard]] wire::request_head head() const noexcept {
+        wire::request_head made;
+        made.session = in->id;
+        made.sequence = sequence_;
+        made.answered_below = in->answered_below();
+        return made;
+    }
+
+    std::shared_ptr<session> in;
+
+private:
+    std::uint64_t sequence_ = 0;
+};
+
 service::service(service_options options, weave::executor& home, ports::clock& clock)
     : home_(home),
       clock_(clock),
       options_(std::move(options)),
       beginning_(home),
+      background_over_(home),
       followers_(clock, [this](const wire::follow_call& call,
                                feed::listener heard) { return open_feed(call, std::move(heard)); }),
       link_(options_.endpoint, options_.transport, home) {}
@@ -88,7 +118,8 @@ weave::task<void> service::stop() {
     closing_ = true;
     clock_.cancel(std::exchange(tidying_, 0));
     followers_.clear();
-    return link_.stop();
+    co_await link_.stop();
+    while (background_ != 0) co_await background_over_.wait();
 }
 
 // -- asking -------------------------------------------------------------------------------------------------
@@ -147,46 +178,59 @@ void service::give_up(const attempt& last, const asking& about) const {
 // know the former one any more.
 template <class Call>
 weave::task<typename Call::reply> service::ask(Call call, std::chrono::milliseconds patience) {
+    numbered as;
     const ports::steady_time until = clock_.now() + patience;
     asking about{Call::command, Call::acts};
     std::chrono::milliseconds between = pause_first;
-    std::shared_ptr<session> in;
-    std::uint64_t sequence = 0;
     for (;;) {
         std::shared_ptr<session> now = co_await current(until);
-        if (now != in) {
-            in = std::move(now);
-            if constexpr (Call::acts) sequence = in->begin();
-        }
-        wire::request_head head;
-        head.session = in->id;
-        head.sequence = sequence;
-        head.answered_below = in->answered_below();
-        std::string body = wire::encode_request(head, call, 128 + bulk_of(call));
-        if (body.size() > request_bytes_max_) {
-            in->unanswered.erase(sequence);
+        if (now != as.in) as = numbered(std::move(now), Call::acts);
+        std::string body = wire::encode_request(as.head(), call, 128 + bulk_of(call));
+        if (body.size() > request_bytes_max_)
             throw error(errc::too_large, "a request of " + std::to_string(body.size()) + " bytes: " +
                                              options_.endpoint + " takes " + std::to_string(request_bytes_max_));
-        }
         attempt made = co_await try_once(Call::command, std::move(body), until);
         if (made.answered()) {
-            in->unanswered.erase(sequence);
             try {
                 co_return wire::decode_reply<typename Call::reply>(made.answer.text());
             } catch (const error& failure) {
                 if (failure.code() != errc::session_ended || closing_) throw;
             }
-            forget(in);
+            forget(as.in);
             continue;
         }
         if (!made.worth_repeating() || closing_ || clock_.now() + between >= until) {
-            in->unanswered.erase(sequence);
+            if constexpr (std::same_as<Call, wire::open_call>) in_background(take_back(std::move(call), std::move(as)));
             give_up(made, about);
         }
         about.perhaps_done = about.perhaps_done || !made.not_done();
         co_await pause(between);
         between = std::min(2 * between, pause_most);
     }
+}
+
+// Nobody has the transaction that this may have opened, and its session lives: as long as the server knows it, the same
+// question finds the answer.
+weave::task<void> service::take_back(wire::open_call call, numbered as) {
+    for (int tries = 0; !closing_ && session_ == as.in && tries < take_back_tries; ++tries) {
+        const ports::steady_time until = clock_.now() + timeout_;
+        attempt made = co_await try_once(call.command, wire::encode_request(as.head(), call), until);
+        if (made.answered()) {
+            const auto opened = wire::decode_reply<core::open_reply>(made.answer.text());
+            wire::cancel_call cancel;
+            cancel.transactions.push_back(opened.transaction);
+            co_await ask_only(std::move(cancel));
+            co_return;
+        }
+        co_await pause(pause_most);
+    }
+}
+
+void service::in_background(weave::task<void> work) {
+    if (background_++ == 0) background_over_.reset();
+    weave::spawn(home_, std::move(work), [this](weave::outcome_of<void>) {
+        if (--background_ == 0) background_over_.set();
+    });
 }
 
 template <class Call>
@@ -247,7 +291,7 @@ weave::task<void> service::close_session(core::session_id) {
     if (!session_) co_return;
     try {
         wire::close_session_call call;
-        co_await ask(std::move(call), std::min(options_.patience, options_.first_patience));
+        co_await ask(std::move(call), std::min(options_.patience, pause_most));
     } catch (const error&) {
     }
 }
@@ -445,7 +489,7 @@ void service::cancel_wait(core::session_id, std::uint64_t wait) {
     found->second->wake.set();
     if (!found->second->now) return;
     found->second->now->give_up();
-    weave::spawn(home_, end_wait_at_server(wait), [](weave::outcome_of<void>) {});
+    in_background(end_wait_at_server(wait));
 }
 
 weave::task<void> service::end_wait_at_server(std::uint64_t wait) {

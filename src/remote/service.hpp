@@ -98,6 +98,7 @@ private:
     struct attempt;
     struct asking;
     struct waiting;
+    class numbered;
 
     template <class Call>
     weave::task<typename Call::reply> ask(Call call);
@@ -111,6 +112,8 @@ private:
     weave::task<std::vector<partition_number>> wait_for_push(core::wait_request request, waiting* self);
     weave::task<std::vector<partition_number>> wait_by_asking(core::wait_request request, waiting* self);
     [[nodiscard]] std::unique_ptr<feed> open_feed(const wire::follow_call& call, feed::listener heard);
+    weave::task<void> take_back(wire::open_call call, numbered as);
+    void in_background(weave::task<void> work);
     weave::task<void> follow_failed(std::exception_ptr failure);
     void tidy_up_later();
     weave::task<std::optional<std::vector<partition_number>>> wait_once(waiting* self, wire::wait_readable_call call,
@@ -127,6 +130,8 @@ private:
     std::chrono::milliseconds timeout_{0};
     std::shared_ptr<session> session_;
     weave::mutex beginning_;
+    std::size_t background_ = 0;
+    weave::event background_over_;
     std::chrono::microseconds ahead_{0};
     std::uint64_t request_bytes_max_ = 0;
     bool closing_ = false;

@@ -184,5 +184,19 @@ TEST_F(sessions, a_server_that_stands_still_is_waited_for_and_nothing_happens_tw
     EXPECT_EQ(all_items(store, "s").size(), 1U);
 }
 
+TEST_F(sessions, what_was_opened_and_never_heard_of_holds_nobody_back) {
+    client_options options;
+    options.request_timeout = 500ms;
+    client store = open(options);
+    store.create_stream({.name = "s"});
+    auto producer = store.make_producer("s");
+    ::kill(daemon.process(), SIGSTOP);
+    EXPECT_CODE(errc::outcome_unknown, producer.begin());
+    ::kill(daemon.process(), SIGCONT);
+    producer.send("behind");
+    auto consumer = store.make_consumer("s");
+    EXPECT_EQ(items_of(*consumer.next(10s)), std::vector<std::string>{"behind"});
+}
+
 }  // namespace
 }  // namespace tstreams::api_test
