@@ -107,11 +107,10 @@ void row_store::check(std::span<const ports::batch> changes) const {
 }
 
 bool row_store::holds(const ports::batch& change) {
-    const wall_time now = parts_.clock.wall_now();
     for (const ports::condition& one : change.conditions) {
         const std::string_view wanted = row_key(change.shard, one.key);
         parts_.commits.settle(wanted);
-        const std::optional<std::string> found = parts_.rows.get(wanted, now);
+        const std::optional<std::string> found = parts_.rows.get(wanted, parts_.clock.wall_now());
         const bool met = one.wanted == ports::condition::test::absent   ? !found
                          : one.wanted == ports::condition::test::exists ? found.has_value()
                                                                         : found == one.value;

@@ -92,7 +92,8 @@ private:
         [[nodiscard]] bool empty() const noexcept { return head_ == nullptr; }
         void push(weave::job& work) noexcept;
         weave::job& pop() noexcept;
-        void append(job_queue& other) noexcept;  // `other` is empty afterwards
+        void take(job_queue& other, std::size_t count) noexcept;  // its first ones
+        void append(job_queue& other) noexcept;                   // `other` is empty afterwards
 
     private:
         weave::job* head_ = nullptr;
@@ -134,7 +135,9 @@ private:
     ports::steady_time next_timer_ = ports::steady_time::max();     // guarded by mutex_; true while nobody drives
 
     // These belong to whoever has the role.
-    job_queue ready_;
+    job_queue ready_;       // run in this pass
+    job_queue input_;       // for later passes: from other threads, from timers, and a caller's own work
+    bool in_pass_ = false;  // what is posted now belongs to the pass
     std::priority_queue<due_timer, std::vector<due_timer>, std::greater<>> timers_;
     std::unordered_map<timer, std::function<void()>> callbacks_;
     timer last_timer_ = 0;

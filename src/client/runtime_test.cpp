@@ -235,6 +235,79 @@ TEST(runtime, blocking_calls_do_not_wake_the_service_thread_for_later_timers) {
     EXPECT_EQ(home.service_turns(), before);
 }
 
+// An input that posts a follow-up, as a commit posts its group. Both take a number when they run.
+struct numbered : weave::job {
+    numbered() noexcept : job([](job& self) noexcept { static_cast<numbered&>(self).begin(); }) {}
+    void begin() noexcept {
+        began = ++*clock;
+        home->post(follow_up);
+    }
+    struct follower : weave::job {
+        explicit follower(numbered& leader) noexcept
+            : job([](job& self) noexcept {
+                  numbered& first = static_cast<follower&>(self).of;
+                  first.ended = ++*first.clock;
+              }),
+              of(leader) {}
+        numbered& of;
+    };
+
+    runtime* home = nullptr;
+    int* clock = nullptr;
+    int began = 0;
+    int ended = 0;
+    follower follow_up{*this};
+};
+
+// Holds the executor while `inputs` arrive from another thread and a timer is due, then lets all of it run. Returns the
+// number that the job started by the timer took.
+weave::task<int> run_behind(runtime& home, std::vector<numbered>& inputs, int& clock) {
+    weave::event rang(home);
+    std::function<void()> ring = [&rang] { rang.set(); };
+    home.call_at(home.now(), std::move(ring));
+    std::thread other([&home, &inputs, &clock] {
+        for (numbered& one : inputs) {
+            one.home = &home;
+            one.clock = &clock;
+            home.post(one);
+        }
+    });
+    other.join();
+    co_await rang.wait();
+    co_return ++clock;
+}
+
+TEST(runtime, input_comes_in_portions_and_what_a_timer_starts_comes_behind_it) {
+    runtime home;
+    std::vector<numbered> inputs(20'000);
+    int clock = 0;
+    const int from_timer = home.run(run_behind(home, inputs, clock));
+    home.run(where());
+    for (const numbered& one : inputs) {
+        ASSERT_LT(one.began, from_timer);
+        ASSERT_GT(one.ended, one.began);
+        ASSERT_LE(one.ended - one.began, 129);  // 128 of a portion, and what the timer has started
+    }
+}
+
+weave::task<int> count(int& clock) {
+    co_return ++clock;
+}
+
+TEST(runtime, a_callers_work_stands_behind_what_it_has_posted_before) {
+    runtime home;
+    for (int i = 0; i < 1'000; ++i) {
+        numbered earlier;
+        int clock = 0;
+        earlier.home = &home;
+        earlier.clock = &clock;
+        home.post(earlier);
+        EXPECT_GT(home.run(count(clock)), 1);
+        EXPECT_EQ(earlier.began, 1);
+        home.run(where());  // and behind this the follow-up has run, too
+    }
+}
+
 TEST(runtime, random_numbers_differ) {
     runtime home;
     std::vector<std::uint64_t> seen;

@@ -137,7 +137,7 @@ weave::task<stream_id> catalogue::new_id(std::string name) {
     const std::uint64_t floor = from << stream_id_shift;
     for (;;) {
         if (floor != 0) last_id_ = std::max(last_id_, floor - 1);
-        if (const auto next = owned->try_mint(last_id_, stream_id_shift)) {
+        if (const auto next = owned->try_mint(world_.clock.wall_now(), last_id_, stream_id_shift)) {
             last_id_ = *next | ((std::uint64_t{1} << stream_id_shift) - 1);
             co_return (*next & ~((std::uint64_t{1} << stream_id_shift) - 1)) | number;
         }

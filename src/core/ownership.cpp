@@ -47,10 +47,10 @@ weave::task<void> slot::take() {
     row_ = next;
 }
 
-std::optional<std::uint64_t> slot::try_mint(std::uint64_t last, unsigned shift) {
-    const auto now = static_cast<std::uint64_t>(world_.clock.wall_now().time_since_epoch().count());
+std::optional<std::uint64_t> slot::try_mint(wall_time now, std::uint64_t last, unsigned shift) {
+    const auto micros = static_cast<std::uint64_t>(now.time_since_epoch().count());
     // Slots count ids of 64 bits whose upper 54 are microseconds; other kinds of id keep another share of them.
-    const std::uint64_t next = std::max(now << shift, last + 1);
+    const std::uint64_t next = std::max(micros << shift, last + 1);
     const std::uint64_t as_slot_id = shift == 10 ? next : (next >> shift) << 10;
     if (as_slot_id >= row_.ceiling) return std::nullopt;
     highest_ = std::max(highest_, as_slot_id);

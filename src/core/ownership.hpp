@@ -33,7 +33,7 @@ public:
     weave::task<void> take();
 
     // The next id above `last`, or empty when the ceiling must be raised first.
-    [[nodiscard]] std::optional<std::uint64_t> try_mint(std::uint64_t last, unsigned shift);
+    [[nodiscard]] std::optional<std::uint64_t> try_mint(wall_time now, std::uint64_t last, unsigned shift);
     // Raises the ceiling so that an id above `last` can be given. Throws not_owner, unavailable, storage errors.
     weave::task<void> raise_ceiling(std::uint64_t last);
     // Lowers the ceiling to the last id given, so that a clean restart leaves no gap in time.

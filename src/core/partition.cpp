@@ -52,7 +52,7 @@ void partition::decide(open_transaction& transaction, bool checkpointed) {
     const transaction_id id = transaction.ref.id;
     transaction.state = open_transaction::phase::over;
     undecided.erase(id);
-    if (checkpointed) held_.insert(id);
+    if (checkpointed) add_checkpointed(id);
     const transaction_id limit = first_undecided();
     while (!held_.empty() && *held_.begin() < limit) {
         visible_end_ = std::max(visible_end_, *held_.begin());

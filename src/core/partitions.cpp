@@ -43,9 +43,9 @@ std::string place_of(const partition_key& key) {
 std::shared_ptr<partition> partitions::loaded(const partition_key& key) {
     const auto found = table_.find(key);
     if (found == table_.end()) return nullptr;
-    const std::shared_ptr<partition> part = found->second.part;
+    std::shared_ptr<partition> part = found->second.part;
     if (part->owner->held() && !part->stream->deleted && !part->dropped) {
-        touch(key);
+        touch(found->second);
         return part;
     }
     drop(part);
@@ -200,11 +200,11 @@ weave::task<void> partitions::load_producer(std::shared_ptr<partition> part, std
     part->producers[producer].row = decode<producer_row>(*value);
 }
 
-bool partitions::wants_roll(const partition& part) const {
+bool partitions::wants_roll(const partition& part, wall_time now) const {
     if (part.rolling) return true;
     if (part.tail_places == 0) return false;
     if (part.tail_places >= world_.options.segment_transactions_max) return true;
-    return world_.clock.wall_now() - part.tail_since > part.stream->info.ttl / 8;
+    return now - part.tail_since > part.stream->info.ttl / 8;
 }
 
 weave::task<void> partitions::roll(std::shared_ptr<partition> part) {
@@ -330,20 +330,20 @@ weave::task<std::uint32_t> partitions::segment_behind(std::shared_ptr<partition>
     co_return std::max(found, part->head.first_segment);
 }
 
-void partitions::touch(const partition_key& key) {
-    const auto found = table_.find(key);
-    order_.splice(order_.end(), order_, found->second.place);
+void partitions::touch(const held& used) {
+    order_.splice(order_.end(), order_, used.place);
 }
 
 void partitions::evict() {
     // Looks at a few of the oldest: what is in use stays, whatever its age.
     int looks = 16;
     while (table_.size() >= world_.options.partitions_cached_max && looks-- > 0 && !order_.empty()) {
-        const std::shared_ptr<partition> oldest = table_.at(order_.front()).part;
+        const held& entry = table_.at(order_.front());
+        const std::shared_ptr<partition> oldest = entry.part;
         if (oldest->idle() && oldest.use_count() == 2) {
             drop(oldest);
         } else {
-            touch(oldest->key);
+            touch(entry);
         }
     }
 }

@@ -28,7 +28,7 @@ public:
 
     // Begins a new tail segment. Needs the gate. Throws as write errors do.
     weave::task<void> roll(std::shared_ptr<partition> part);
-    [[nodiscard]] bool wants_roll(const partition& part) const;
+    [[nodiscard]] bool wants_roll(const partition& part, wall_time now) const;
 
     // Notes for retention that the tail holds something: as a batch for a commit, or written now.
     [[nodiscard]] ports::batch filing(const partition& part);
@@ -72,13 +72,12 @@ private:
                                                     transaction_id limit);
     weave::task<void> load_tail(std::shared_ptr<partition> part);
     weave::task<void> load_prepared(std::shared_ptr<partition> part);
-    void touch(const partition_key& key);
-    void evict();
-
     struct held {
         std::shared_ptr<partition> part;
         std::list<partition_key>::iterator place;
     };
+    void touch(const held& used);
+    void evict();
 
     environment& world_;
     catalogue& streams_;

@@ -61,11 +61,16 @@ weave::task<std::shared_ptr<open_transaction>> transactions::open(open_request r
         co_await parts_.load_producer(names, request.producer);
     }
     std::optional<std::uint64_t> id;
+    wall_time now;
     while (!id) {
         // Again after each wait: the tail may have filled up, or be rolling, meanwhile.
-        while (!part->dropped && parts_.wants_roll(*part)) co_await make_room(part);
+        now = world_.clock.wall_now();
+        if (!part->dropped && parts_.wants_roll(*part, now)) {
+            co_await make_room(part);
+            continue;
+        }
         check_limits(*part);
-        id = part->owner->try_mint(part->last_id.value(), 10);
+        id = part->owner->try_mint(now, part->last_id.value(), 10);
         if (!id) co_await part->owner->raise_ceiling(part->last_id.value());
     }
     // Nothing is awaited from here on, so the checks hold.
@@ -75,22 +80,23 @@ weave::task<std::shared_ptr<open_transaction>> transactions::open(open_request r
         throw error(client->ended ? errc::session_ended : errc::not_owner, "the transaction could not be opened");
     }
     check_producer(request.stream, request.producer, request.producer_instance);
-    co_return add(part, client, std::move(request), transaction_id(*id));
+    co_return add(part, client, std::move(request), transaction_id(*id), now);
 }
 
 std::shared_ptr<open_transaction> transactions::open_now(const open_request& request) {
     if (!request.producer.empty()) return nullptr;
-    const std::shared_ptr<session> client = clients_.get(request.session);
+    const std::shared_ptr<session> client = clients_.find(request.session);
     const std::shared_ptr<partition> part = parts_.loaded({request.stream, request.partition});
-    if (!part || part->dropped || part->stream->deleted || client->ended || parts_.wants_roll(*part)) return nullptr;
+    const wall_time now = world_.clock.wall_now();
+    if (!client || !part || parts_.wants_roll(*part, now)) return nullptr;
     check_limits(*part);
-    const std::optional<std::uint64_t> id = part->owner->try_mint(part->last_id.value(), 10);
-    return id ? add(part, client, request, transaction_id(*id)) : nullptr;
+    const std::optional<std::uint64_t> id = part->owner->try_mint(now, part->last_id.value(), 10);
+    return id ? add(part, client, request, transaction_id(*id), now) : nullptr;
 }
 
 std::shared_ptr<open_transaction> transactions::add(const std::shared_ptr<partition>& part,
                                                     const std::shared_ptr<session>& client, open_request request,
-                                                    transaction_id id) {
+                                                    transaction_id id, wall_time now) {
     const stream_info& stream = part->stream->info;
     auto fresh = std::allocate_shared<open_transaction>(weave::recycling_allocator<open_transaction>());
     fresh->ref.stream = request.stream;
@@ -107,7 +113,7 @@ std::shared_ptr<open_transaction> transactions::add(const std::shared_ptr<partit
     if (request.max_open.count() > 0) longest = std::min(longest, request.max_open);
     fresh->opened_at = world_.clock.now();
     fresh->deadline = fresh->opened_at + longest;
-    fresh->expires = world_.clock.wall_now() + longest;
+    fresh->expires = now + longest;
     fresh->retained_until = std::max(fresh->ref.id.time() + stream.ttl, part->last_expiry);
     part->last_id = fresh->ref.id;
     part->last_expiry = fresh->retained_until;
@@ -122,7 +128,7 @@ std::shared_ptr<open_transaction> transactions::add(const std::shared_ptr<partit
 
 weave::task<void> transactions::make_room(std::shared_ptr<partition> part) {
     weave::mutex::guard held = co_await part->gate.lock();
-    if (!part->dropped && parts_.wants_roll(*part)) co_await parts_.roll(part);
+    if (!part->dropped && parts_.wants_roll(*part, world_.clock.wall_now())) co_await parts_.roll(part);
 }
 
 void transactions::check_limits(const partition& part) const {

@@ -21,7 +21,7 @@ public:
     void stop();
 
     weave::task<std::shared_ptr<open_transaction>> open(open_request request);
-    // The same where nothing has to be waited for; null where something has.
+    // The same for a session that has just been heard of, where nothing has to be waited for; null where something has.
     [[nodiscard]] std::shared_ptr<open_transaction> open_now(const open_request& request);
     weave::task<void> write(session_id session, transaction_ref ref, bytes_view data, std::uint32_t crc32c);
     weave::task<void> cancel(session_id session, std::vector<transaction_ref> refs);
@@ -57,7 +57,7 @@ public:
 private:
     std::shared_ptr<open_transaction> add(const std::shared_ptr<partition>& part,
                                           const std::shared_ptr<session>& client, open_request request,
-                                          transaction_id id);
+                                          transaction_id id, wall_time now);
     weave::task<std::vector<frame_ref>> children_of(frame_ref frame);
     weave::task<void> make_room(std::shared_ptr<partition> part);
     void check_limits(const partition& part) const;
