@@ -14,7 +14,6 @@
 
 #include <any>
 #include <cstdint>
-#include <list>
 #include <string>
 #include <vector>
 
@@ -85,10 +84,24 @@ struct client_state final : list_node, weave::job {
     std::size_t waiting_count = 0;
     std::size_t calls = 0;  // that name this client
 
-    std::list<outgoing> outbound;
+    frame_queue outbound;
     std::size_t outbound_bytes = 0;
+    bool blocked = false;   // else what is in `outbound` goes at the end of the turn
     list<send_op> senders;  // suspended for room or credit
     bool posted = false;    // its job
+
+    // To be asked once per message: whether it gets several in a turn.
+    [[nodiscard]] bool pipelines(std::uint64_t this_turn) noexcept {
+        if (turn != this_turn) {
+            turn = this_turn;
+            many_before = sent_in_turn > 1;
+            sent_in_turn = 0;
+        }
+        return ++sent_in_turn > 1 || many_before;
+    }
+    std::uint64_t turn = 0;
+    std::uint32_t sent_in_turn = 0;
+    bool many_before = false;
 
     void renew() noexcept;
     [[nodiscard]] bool anonymous() const noexcept { return !id.empty() && id.front() == '\0'; }

@@ -59,7 +59,7 @@ void server_core::dispatch(call& one, std::string_view name) {
     }
 }
 
-void server_core::place(call& one, request asked, strategy how) {
+void server_core::place(call& one, request&& asked, strategy how) {
     client_state& from = *one.from;
     if (handlers_ >= options_.limits.handlers && one.rule->start)
         return refuse(one, errc::overloaded, "too many handlers run");
@@ -86,7 +86,7 @@ bool server_core::hold(call& one) noexcept {
     return true;
 }
 
-void server_core::enqueue(call& one, request asked) noexcept {
+void server_core::enqueue(call& one, request&& asked) noexcept {
     asked.call_ = nullptr;  // the queue holds the call until its turn
     one.held = false;
     one.waiting = true;
@@ -96,7 +96,7 @@ void server_core::enqueue(call& one, request asked) noexcept {
 }
 
 // `running` pins the call until the handler has returned, or its coroutine has ended.
-void server_core::run(call& one, request asked) noexcept {
+void server_core::run(call& one, request&& asked) noexcept {
     one.running = true;
     try {
         if (one.rule->call)

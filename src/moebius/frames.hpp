@@ -5,8 +5,11 @@
 
 #include <moebius/message.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 namespace moebius::detail {
 
@@ -21,6 +24,9 @@ struct frame_access {
         one.offset_ = static_cast<std::uint32_t>(bytes);
     }
 };
+
+// Moving a message costs several calls of libzmq, so on the way from a handler to the socket it is handed on by
+// reference, and moved once.
 
 // A message on its way out: one frame, or two.
 struct outgoing {
@@ -37,11 +43,64 @@ struct outgoing {
     }
 };
 
+// Messages that wait to be sent, as frames. It keeps room for a few when it is empty, and gives back what it took for
+// more.
+class frame_queue {
+public:
+    [[nodiscard]] bool empty() const noexcept { return first_ == entries_.size(); }
+    [[nodiscard]] std::size_t frames() const noexcept { return entries_.size() - first_; }
+    [[nodiscard]] std::size_t messages() const noexcept {
+        const auto begin = entries_.begin() + static_cast<std::ptrdiff_t>(first_);
+        return static_cast<std::size_t>(
+            std::count_if(begin, entries_.end(), [](const entry& one) { return !one.more; }));
+    }
+    // Returns the bytes of the message, as pop() does later.
+    std::size_t push(message&& head, message* tail) {
+        const std::size_t bytes = head.size() + (tail ? tail->size() : 0);
+        entries_.emplace_back(std::move(head), bytes, tail != nullptr);
+        if (tail) entries_.emplace_back(std::move(*tail), 0, false);
+        return bytes;
+    }
+    [[nodiscard]] message& head() noexcept { return entries_[first_].frame; }
+    [[nodiscard]] message* tail() noexcept { return entries_[first_].more ? &entries_[first_ + 1].frame : nullptr; }
+    std::size_t pop() noexcept {
+        const std::size_t bytes = entries_[first_].bytes;
+        first_ += entries_[first_].more ? 2 : 1;
+        if (first_ == entries_.size()) {
+            clear();
+        } else if (first_ >= kept && first_ * 2 >= entries_.size()) {
+            entries_.erase(entries_.begin(), entries_.begin() + static_cast<std::ptrdiff_t>(first_));
+            first_ = 0;
+        }
+        return bytes;
+    }
+    void clear() noexcept {
+        entries_.clear();
+        if (entries_.capacity() > kept) std::vector<entry>().swap(entries_);
+        first_ = 0;
+    }
+
+private:
+    static constexpr std::size_t kept = 64;
+    struct entry {
+        entry(message&& of, std::size_t of_message, bool another) noexcept
+            : frame(std::move(of)), bytes(of_message), more(another) {}
+        message frame;
+        std::size_t bytes;
+        bool more;
+    };
+    std::vector<entry> entries_;
+    std::size_t first_ = 0;
+};
+
 // A frame that is the body alone, without copying more than 8 KiB.
-[[nodiscard]] message bare_frame(message body);
+[[nodiscard]] message bare_frame(message&& body);
+
+// Writes the header over the one that the body came with, which makes it a whole frame. False: it cannot be done.
+[[nodiscard]] bool write_header(header top, message& body) noexcept;
 
 // Header, name and body. A body that came from the socket is sent in its own frame, with the header written over the
 // one it came with; one of up to 8 KiB is copied behind its header; a larger one is a second frame.
-[[nodiscard]] outgoing with_header(header top, std::string_view name, message body);
+[[nodiscard]] outgoing with_header(header top, std::string_view name, message&& body);
 
 }  // namespace moebius::detail

@@ -54,22 +54,24 @@ message tail_of(message whole) {
 
 }  // namespace
 
-message bare_frame(message body) {
-    if (frame_access::offset(body) == 0) return body;
+message bare_frame(message&& body) {
+    if (frame_access::offset(body) == 0) return std::move(body);
     if (body.size() <= separate_body_bytes) return message(body.bytes());
     return tail_of(std::move(body));
 }
 
-outgoing with_header(header top, std::string_view name, message body) {
-    outgoing made;
+bool write_header(header top, message& body) noexcept {
     const std::size_t offset = frame_access::offset(body);
-    if (name.empty() && offset >= header_bytes && zmq_msg_get(frame_access::raw(body), ZMQ_SHARED) == 0) {
-        top.name_bytes = static_cast<std::uint16_t>(offset - header_bytes);
-        encode(top, frame_access::frame_begin(body));
-        frame_access::set_offset(body, 0);
-        made.head = std::move(body);
-        return made;
-    }
+    if (offset < header_bytes || zmq_msg_get(frame_access::raw(body), ZMQ_SHARED) != 0) return false;
+    top.name_bytes = static_cast<std::uint16_t>(offset - header_bytes);
+    encode(top, frame_access::frame_begin(body));
+    frame_access::set_offset(body, 0);
+    return true;
+}
+
+outgoing with_header(header top, std::string_view name, message&& body) {
+    if (name.empty() && write_header(top, body)) return {.head = std::move(body), .tail = {}};
+    outgoing made;
     top.name_bytes = static_cast<std::uint16_t>(name.size());
     const std::size_t prefix = header_bytes + name.size();
     const bool together = body.size() <= separate_body_bytes;

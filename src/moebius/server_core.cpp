@@ -159,7 +159,7 @@ void server_core::say_hello() {
     header top;
     top.kind = kind::hello;
     outgoing what = with_header(top, {}, {});
-    (void)send_now(front, what);
+    (void)send_now(front, what.head, nullptr);
 }
 
 call& server_core::spare_call() {
@@ -180,10 +180,11 @@ bool server_core::receive_one() noexcept {
     try {
         call& carrier = spare_call();
         zmq_msg_t* frame = frame_access::raw(carrier.body);
-        while (zmq_msg_recv(frame, socket_.get(), 0) < 0)
+        int bytes = 0;
+        while ((bytes = zmq_msg_recv(frame, socket_.get(), 0)) < 0)
             if (zmq_errno() != EINTR) return false;
         ++counts_.received;
-        counts_.bytes_in += carrier.body.size();
+        counts_.bytes_in += static_cast<std::uint64_t>(bytes);
         const bool more = zmq_msg_more(frame) != 0;
         if (no_id)
             drop(more);
@@ -241,7 +242,7 @@ void server_core::accept(std::string_view id, call& carrier, bool more) {
     dispatch(carrier, {});
 }
 
-void server_core::accept_binary(client_state& from, call& carrier, message tail, bool two_frames) {
+void server_core::accept_binary(client_state& from, call& carrier, message&& tail, bool two_frames) {
     const std::optional<header> top = decode(carrier.body.bytes());
     if (!top || top->name_bytes > name_bytes_max) return malformed(carrier, "no valid header");
     carrier.correlation = top->correlation;
@@ -274,6 +275,7 @@ void server_core::control(client_state& from, const header& top, std::string_vie
             return;
         case kind::bye:
             if (worker_) return begin_stop(std::chrono::milliseconds(top.credit_messages));
+            send_queued(from);
             leave(from, errc::peer_gone);
             return;
         case kind::credit:
@@ -358,7 +360,8 @@ void server_core::stop_step() {
 
 void server_core::maybe_close() noexcept {
     if (!stopping_ || closed_) return;
-    if (handlers_ == 0 && waiting_ == 0 && outbound_bytes_ == 0 && backgrounds_.empty()) close();
+    const bool sending = outbound_bytes_ > 0 || !held_.empty();
+    if (handlers_ == 0 && waiting_ == 0 && !sending && backgrounds_.empty()) close();
 }
 
 void server_core::close() noexcept {
