@@ -8,7 +8,6 @@
 
 #include <coroutine>
 #include <cstdint>
-#include <optional>
 
 namespace moebius {
 
@@ -54,7 +53,7 @@ private:
 
     detail::client_state* to_ = nullptr;
     detail::call* of_ = nullptr;
-    std::optional<message> body_;  // while it waits
+    message body_;  // while it waits
     std::uint32_t generation_ = 0;
     errc code_ = errc::none;
     errc status_ = errc::none;

@@ -54,6 +54,7 @@ struct blocking_client::cancel_unless_ended {
 
 blocking_client::blocking_client(const std::string& endpoint, blocking_client_options options)
     : endpoint_(endpoint),
+      name_(options.name.substr(0, detail::name_bytes_max)),
       context_(options.zmq_context ? std::make_shared<detail::zmq_context>(options.zmq_context)
                                    : std::make_shared<detail::zmq_context>(1, 16)),
       socket_(std::make_unique<detail::zmq_socket>(context_, ZMQ_DEALER)) {
@@ -65,13 +66,29 @@ blocking_client::blocking_client(const std::string& endpoint, blocking_client_op
         watch_refusals();
     }
     socket_->connect(endpoint_);
-    if (options.name.empty()) return;
-    request_frame hello;
-    hello.top.kind = detail::kind::hello;
-    send(hello, std::string_view(options.name).substr(0, detail::name_bytes_max), {}, clock::now());
+    say_hello();
 }
 
 blocking_client::~blocking_client() = default;
+
+void blocking_client::say_hello() {
+    if (name_.empty()) return;
+    request_frame hello;
+    hello.top.kind = detail::kind::hello;
+    send(hello, name_, {}, clock::now());
+}
+
+// Between two requests: late answers are dropped, and a server that has said BYE hears the name again. Read after the
+// next request, that BYE would look like the end of it.
+void blocking_client::catch_up() {
+    bool forgotten = false;
+    message frame;
+    while (zmq_msg_recv(detail::frame_access::raw(frame), socket_->get(), ZMQ_DONTWAIT) >= 0 || zmq_errno() == EINTR) {
+        const std::optional<detail::header> top = detail::decode(frame.bytes());
+        forgotten |= top && top->kind == detail::kind::bye;
+    }
+    if (forgotten) say_hello();
+}
 
 void blocking_client::watch_refusals() {
     static std::atomic<std::uint64_t> last{0};
@@ -140,6 +157,11 @@ blocking_client::answer blocking_client::receive(std::uint64_t correlation, dead
             throw error(errc::malformed, "an answer of more than two frames");
         }
         const std::optional<detail::header> top = detail::decode(head.bytes());
+        if (top && top->kind == detail::kind::bye) {
+            in_flight_ = false;
+            say_hello();
+            throw error(errc::peer_gone, "the server has closed this client");
+        }
         if (!top || top->correlation != correlation) continue;  // late, or not for us
         if (!two_frames) {
             detail::frame_access::set_offset(head, detail::header_bytes + top->name_bytes);
@@ -156,6 +178,7 @@ message blocking_client::call(std::string_view command, message body, std::chron
     request_frame head;
     head.top.kind = detail::kind::request;
     head.top.correlation = ++last_correlation_;
+    catch_up();
     send(head, command, std::move(body), until);
     const cancel_unless_ended guard(*this);
     answer got = receive(last_correlation_, until);
@@ -178,6 +201,7 @@ void blocking_client::stream(std::string_view command, message body, std::chrono
     head.top.correlation = ++last_correlation_;
     head.top.credit_messages = window_messages;
     head.top.credit_bytes = window_bytes;
+    catch_up();
     send(head, command, std::move(body), clock::now() + timeout);
     const cancel_unless_ended guard(*this);
     request_frame more;

@@ -15,6 +15,7 @@
 #include <any>
 #include <cstdint>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 namespace moebius::detail {
@@ -42,9 +43,10 @@ struct call final : weave::context, weave::job, timer, list_node {
     bool one_way = false;
     bool stream = false;
     bool answered = false;
-    bool held = false;     // a request handle exists
-    bool waiting = false;  // in the client's queue
-    bool running = false;  // its coroutine has not ended
+    bool held = false;      // a request handle exists
+    bool waiting = false;   // in the client's queue
+    bool running = false;   // its coroutine has not ended
+    bool numbered = false;  // its client's `by_number` has it
 
     void renew() noexcept;  // as made, for the next request
     void stop(errc reason) noexcept {
@@ -83,6 +85,9 @@ struct client_state final : list_node, weave::job {
     list<call> waiting;
     std::size_t waiting_count = 0;
     std::size_t calls = 0;  // that name this client
+    // What CREDIT and CANCEL may mean: binary requests that did not end at once, by the client's number. Of two with
+    // the same number the first one counts.
+    std::unordered_map<std::uint64_t, call*> by_number;
 
     frame_queue outbound;
     std::size_t outbound_bytes = 0;

@@ -30,6 +30,7 @@ void client_state::renew() noexcept {
     for (std::string* text : {&id, &name, &user_id, &address, &key}) text->clear();
     user.reset();
     topics.clear();
+    by_number = {};
 }
 
 // An error answer to somebody who does not become a client.

@@ -14,9 +14,13 @@
 namespace moebius::detail {
 
 struct frame_access {
-    [[nodiscard]] static zmq_msg_t* raw(message& one) noexcept { return &one.frame_; }
+    // For libzmq, which must know it: an empty one becomes a frame without bytes.
+    [[nodiscard]] static zmq_msg_t* raw(message& one) noexcept {
+        if (!std::exchange(one.held_, true)) zmq_msg_init(&one.frame_);
+        return &one.frame_;
+    }
     [[nodiscard]] static std::byte* frame_begin(message& one) noexcept {
-        return static_cast<std::byte*>(zmq_msg_data(&one.frame_));
+        return static_cast<std::byte*>(zmq_msg_data(raw(one)));
     }
     [[nodiscard]] static std::size_t offset(const message& one) noexcept { return one.offset_; }
     // The body begins at `bytes` of the frame from now on.
@@ -24,9 +28,6 @@ struct frame_access {
         one.offset_ = static_cast<std::uint32_t>(bytes);
     }
 };
-
-// Moving a message costs several calls of libzmq, so on the way from a handler to the socket it is handed on by
-// reference, and moved once.
 
 // A message on its way out: one frame, or two.
 struct outgoing {

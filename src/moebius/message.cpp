@@ -8,6 +8,7 @@ namespace moebius {
 
 message::message(std::size_t bytes) {
     if (zmq_msg_init_size(&frame_, bytes) != 0) throw std::bad_alloc();
+    held_ = true;
 }
 
 message::message(std::string_view text) : message(text.size()) {
@@ -30,14 +31,16 @@ message message::adopt(std::span<std::byte> bytes, std::function<void()> release
         (*last)();
     };
     if (zmq_msg_init_data(&made.frame_, bytes.data(), bytes.size(), free, owner.get()) != 0) throw std::bad_alloc();
+    made.held_ = true;
     owner.release();
     return made;
 }
 
 message message::share() const {
     message other;
+    if (!held_) return other;
     // zmq_msg_copy marks the source as shared, which is no change of its content.
-    zmq_msg_copy(&other.frame_, const_cast<zmq_msg_t*>(&frame_));
+    zmq_msg_copy(detail::frame_access::raw(other), const_cast<zmq_msg_t*>(&frame_));
     other.offset_ = offset_;
     return other;
 }

@@ -75,11 +75,12 @@ bool server_core::has_room(client_state& to, std::size_t bytes) noexcept {
 
 // Under load messages are held until the end of the turn, and then sent client by client: a client that has many
 // requests in flight gets its answers in few packets and is woken once, and so is libzmq's thread. One that waits for
-// each answer (its last busy turn had only one) gets it at once.
+// each answer (its last busy turn had only one) gets it at once. A worker holds nothing: its handlers may block, and
+// what others have answered by then is not to wait for them, nor to die with them.
 errc server_core::deliver(client_state& to, message&& head, message* tail) {
     if (!to.connected || closed_) return errc::peer_gone;
     const bool first = to.outbound.empty();
-    const bool hold = pump_.busy() && to.pipelines(pump_.counters().turns);
+    const bool hold = !worker_ && pump_.busy() && to.pipelines(pump_.counters().turns);
     if (first && !hold) {
         const sent outcome = send_now(to, head, tail);
         if (outcome == sent::all) return errc::none;
@@ -148,14 +149,15 @@ bool server_core::retry_blocked() noexcept {
 
 // Sends that wait for room or credit, in their order; one that still has to wait does not hold the others back.
 void server_core::retry_senders(client_state& of) noexcept {
-    of.senders.for_each([this](send_op& one) {
+    of.senders.for_each([&](send_op& one) {
         try {
-            one.status_ = attempt(one, std::move(*one.body_));
+            one.status_ = attempt(one, std::move(one.body_));
         } catch (...) {
             log_failure("a send");
             one.status_ = errc::overloaded;
         }
         if (one.status_ == errc::would_block) return;
+        if (one.status_ != errc::none) lost(&of, one.status_);
         one.list_node::unlink();
         one.wake();
     });
@@ -189,10 +191,13 @@ send_op server_core::send_to(client_state& to, message&& body) {
 }
 
 errc server_core::try_send(client_state& to, message&& body) {
-    if (worker_) {
-        lost(&to, errc::peer_gone);  // the front does not know which of its clients is meant
-        return errc::peer_gone;
-    }
+    const errc outcome = send_unasked(to, std::move(body));
+    if (outcome == errc::peer_gone) lost(&to, outcome);
+    return outcome;
+}
+
+errc server_core::send_unasked(client_state& to, message&& body) {
+    if (worker_) return errc::peer_gone;  // the front does not know which of its clients is meant
     if (!has_room(to, body.size())) return errc::would_block;
     outgoing what;
     if (to.binary) {
@@ -202,17 +207,15 @@ errc server_core::try_send(client_state& to, message&& body) {
     } else {
         what.head = bare_frame(std::move(body));
     }
-    const errc outcome = deliver(to, std::move(what));
-    if (outcome != errc::none) lost(&to, outcome);
-    return outcome;
+    return deliver(to, std::move(what));
 }
 
-// The body is taken unless the outcome is would_block.
+// Whoever called counts what is lost. The body is taken unless the outcome is would_block.
 errc server_core::attempt(const send_op& one, message&& body) {
     client_state& to = *one.to_;
     if (!to.connected || closed_) return errc::peer_gone;
     if (!to.outbound.empty() && !has_room(to, body.size())) return errc::would_block;
-    if (!one.of_) return try_send(to, std::move(body));
+    if (!one.of_) return send_unasked(to, std::move(body));
     call& of = *one.of_;
     if (one.kind_ == kind::item && of.binary) {
         // One item may overdraw the bytes: else an item larger than the grant would never go.

@@ -240,7 +240,10 @@ void requester_core::accept(message head, message tail, bool two_frames) {
 
 void requester_core::answered(const header& top, message body) {
     const std::size_t at = top.correlation & 0xFFFFFFFFU;
-    if (top.kind == kind::bye) return fail_older_than(++era_);  // forgotten; the next request makes it known again
+    if (top.kind == kind::bye) {  // forgotten: this makes it known again
+        hello();
+        return fail_older_than(++era_);
+    }
     if (at >= slots_.size() || !slots_[at].owner || slots_[at].generation != top.correlation >> 32) {
         ++counts_.stale;
         return;

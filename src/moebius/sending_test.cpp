@@ -3,6 +3,7 @@
 #include "moebius/frames.hpp"
 #include "moebius/test_server.hpp"
 
+#include <atomic>
 #include <memory>
 
 namespace {
@@ -111,6 +112,31 @@ TEST(sending, a_small_budget_does_not_refuse_what_libzmq_has_room_for) {
     for (int i = 0; i < requests; ++i) client.send(R"({"command":"text"})");
     for (int i = 0; i < requests; ++i) ASSERT_EQ(client.receive().size(), 4'000U);
     EXPECT_EQ(one.metrics().undelivered, 0U);
+}
+
+TEST(sending, what_finds_nobody_is_counted_once) {
+    for (const bool with_send : {false, true}) {
+        served one;
+        int told = 0;
+        std::atomic<bool> begun = false;
+        one.node.on_undelivered([&](client, errc) { ++told; });
+        one.routes.on("wait", [&](request& asked) {
+            client self = asked.peer();
+            begun = true;
+            // While this sleeps the connection ends. libzmq knows of it before the server does.
+            std::this_thread::sleep_for(200ms);
+            message text(std::string_view("x"));
+            const errc sent = with_send ? self.send(std::move(text)).status() : self.try_send(std::move(text));
+            EXPECT_EQ(sent, errc::peer_gone);
+        });
+        dealer leaver(one.serve());
+        leaver.send(R"({"command":"wait"})");
+        while (!begun) std::this_thread::sleep_for(1ms);
+        leaver.close();
+        ASSERT_TRUE(eventually([&] { return one.metrics().clients == 0; }));
+        EXPECT_EQ(one.metrics().undelivered, 1U);
+        EXPECT_EQ(one.on_loop([&] { return told; }), 1);
+    }
 }
 
 TEST(sending, answers_of_the_last_turn_go_out_before_a_server_stops) {

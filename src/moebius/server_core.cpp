@@ -268,7 +268,8 @@ void server_core::accept_binary(client_state& from, call& carrier, message&& tai
 }
 
 void server_core::control(client_state& from, const header& top, std::string_view name) {
-    const auto is_it = [&](call& one) { return one.binary && one.correlation == top.correlation; };
+    const auto place = from.by_number.find(top.correlation);
+    call* const one = place == from.by_number.end() ? nullptr : place->second;
     switch (top.kind) {
         case kind::hello:
             from.name = name;
@@ -279,7 +280,7 @@ void server_core::control(client_state& from, const header& top, std::string_vie
             leave(from, errc::peer_gone);
             return;
         case kind::credit:
-            if (call* one = from.running.find(is_it)) {
+            if (one && !one->waiting) {
                 // A client that grants more than it could ever use gains nothing by it.
                 constexpr std::int64_t credit_max = std::int64_t{1} << 40;
                 one->credit_messages = std::min(one->credit_messages + top.credit_messages, credit_max);
@@ -288,11 +289,10 @@ void server_core::control(client_state& from, const header& top, std::string_vie
             }
             return;
         case kind::cancel:
-            if (call* one = from.running.find([&](call& of) { return is_it(of) && !of.stop_requested(); })) {
+            if (one && one->waiting)
+                refuse(*one, errc::cancelled);
+            else if (one && one->running && !one->stop_requested())
                 one->stop(errc::cancelled);
-            } else if (call* queued = from.waiting.find(is_it)) {
-                refuse(*queued, errc::cancelled);
-            }
             return;
         default:
             ++counts_.malformed;

@@ -128,6 +128,7 @@ private:
     [[nodiscard]] bool hold(call& one) noexcept;
     void run(call& one, request&& asked) noexcept;
     void start(call& one) noexcept;
+    void number(call& one) noexcept;
     void finish(call& one) noexcept;
     void drop_waiting(client_state& of, errc why) noexcept;
     void refuse(call& one, errc why, std::string_view text = {}) noexcept;
@@ -151,6 +152,7 @@ private:
     [[nodiscard]] errc deliver(client_state& to, outgoing&& what) {
         return deliver(to, std::move(what.head), what.two_frames ? &what.tail : nullptr);
     }
+    [[nodiscard]] errc send_unasked(client_state& to, message&& body);
     void retry_senders(client_state& of) noexcept;
     [[nodiscard]] std::size_t send_to_all(const std::vector<client_state*>& them, std::string_view topic, message body);
     [[nodiscard]] outgoing compose(const call& of, kind what, message&& body, errc code) const;
