@@ -49,7 +49,7 @@ public:
         return held_ ? static_cast<std::byte*>(zmq_msg_data(&frame_)) + offset_ : nullptr;
     }
     [[nodiscard]] const std::byte* data() const noexcept { return const_cast<message*>(this)->data(); }
-    [[nodiscard]] std::size_t size() const noexcept { return held_ ? zmq_msg_size(&frame_) - offset_ : 0; }
+    [[nodiscard]] std::size_t size() const noexcept { return bytes_ - offset_; }
     [[nodiscard]] bool empty() const noexcept { return size() == 0; }
     [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return {data(), size()}; }
     [[nodiscard]] std::string_view text() const noexcept { return {reinterpret_cast<const char*>(data()), size()}; }
@@ -61,19 +61,21 @@ private:
     void reset() noexcept {
         if (held_) zmq_msg_close(&frame_);
         held_ = false;
-        offset_ = 0;
+        bytes_ = offset_ = 0;
     }
     // A frame moves as its bytes, as it does in libzmq's own queues: nothing in it points into it. A request passes
     // through many hands, and the calls of libzmq that this saves are a good part of what it costs.
     void take(message& other) noexcept {
         if (other.held_) std::memcpy(&frame_, &other.frame_, sizeof frame_);
+        bytes_ = std::exchange(other.bytes_, 0U);
         offset_ = std::exchange(other.offset_, 0U);
         held_ = std::exchange(other.held_, false);
     }
 
     zmq_msg_t frame_;  // libzmq's only while held_
     bool held_ = false;
-    std::uint32_t offset_ = 0;  // the body begins here; what is before it belongs to the wire format
+    std::size_t bytes_ = 0;   // of the whole frame
+    std::size_t offset_ = 0;  // the body begins here; what is before it belongs to the wire format
 };
 
 }  // namespace moebius

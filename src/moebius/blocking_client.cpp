@@ -83,7 +83,7 @@ void blocking_client::say_hello() {
 void blocking_client::catch_up() {
     bool forgotten = false;
     message frame;
-    while (zmq_msg_recv(detail::frame_access::raw(frame), socket_->get(), ZMQ_DONTWAIT) >= 0 || zmq_errno() == EINTR) {
+    while (detail::frame_access::receive(socket_->get(), frame, ZMQ_DONTWAIT)) {
         const std::optional<detail::header> top = detail::decode(frame.bytes());
         forgotten |= top && top->kind == detail::kind::bye;
     }
@@ -128,11 +128,9 @@ void blocking_client::send(const request_frame& head, std::string_view command, 
     if (command.size() > detail::name_bytes_max) throw error(errc::too_large, "a command of more than 255 bytes");
     detail::outgoing what = detail::with_header(head.top, command, std::move(body));
     const auto send_frame = [&](message& frame, int flags) {
-        while (zmq_msg_send(detail::frame_access::raw(frame), socket_->get(), flags | ZMQ_DONTWAIT) < 0) {
-            if (zmq_errno() == EAGAIN)
-                wait(ZMQ_POLLOUT, until);
-            else if (zmq_errno() != EINTR)
-                detail::throw_zmq("a request");
+        while (!detail::frame_access::send(socket_->get(), frame, flags)) {
+            if (zmq_errno() != EAGAIN) detail::throw_zmq("a request");
+            wait(ZMQ_POLLOUT, until);
         }
     };
     send_frame(what.head, what.two_frames ? ZMQ_SNDMORE : 0);
@@ -143,13 +141,11 @@ blocking_client::answer blocking_client::receive(std::uint64_t correlation, dead
     for (;;) {
         message head, tail;
         const auto receive_frame = [&](message& frame, int flags) {
-            while (zmq_msg_recv(detail::frame_access::raw(frame), socket_->get(), flags) < 0) {
-                if (zmq_errno() == EAGAIN)
-                    wait(ZMQ_POLLIN, until);
-                else if (zmq_errno() != EINTR)
-                    detail::throw_zmq("an answer");
+            while (!detail::frame_access::receive(socket_->get(), frame, flags)) {
+                if (zmq_errno() != EAGAIN) detail::throw_zmq("an answer");
+                wait(ZMQ_POLLIN, until);
             }
-            return zmq_msg_more(detail::frame_access::raw(frame)) != 0;
+            return detail::frame_access::more(frame);
         };
         const bool two_frames = receive_frame(head, ZMQ_DONTWAIT);
         if (two_frames && receive_frame(tail, 0)) {

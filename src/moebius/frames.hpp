@@ -6,6 +6,7 @@
 #include <moebius/message.hpp>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstddef>
 #include <string_view>
 #include <utility>
@@ -19,14 +20,31 @@ struct frame_access {
         if (!std::exchange(one.held_, true)) zmq_msg_init(&one.frame_);
         return &one.frame_;
     }
+    // The next frame of the socket takes the place of what was in `to`. False: there is none, or libzmq failed.
+    [[nodiscard]] static bool receive(void* socket, message& to, int flags) noexcept {
+        zmq_msg_t* frame = raw(to);
+        to.bytes_ = to.offset_ = 0;
+        int bytes = 0;
+        while ((bytes = zmq_msg_recv(frame, socket, flags)) < 0)
+            if (zmq_errno() != EINTR) return false;
+        to.bytes_ = static_cast<std::size_t>(bytes);
+        return true;
+    }
+    // Gives a whole frame to libzmq, without waiting. False: it was not taken.
+    [[nodiscard]] static bool send(void* socket, message& from, int flags) noexcept {
+        while (zmq_msg_send(raw(from), socket, flags | ZMQ_DONTWAIT) < 0)
+            if (zmq_errno() != EINTR) return false;
+        from.held_ = false;  // libzmq left an empty frame, which owns nothing
+        from.bytes_ = 0;
+        return true;
+    }
+    [[nodiscard]] static bool more(message& one) noexcept { return zmq_msg_more(raw(one)) != 0; }
     [[nodiscard]] static std::byte* frame_begin(message& one) noexcept {
         return static_cast<std::byte*>(zmq_msg_data(raw(one)));
     }
     [[nodiscard]] static std::size_t offset(const message& one) noexcept { return one.offset_; }
     // The body begins at `bytes` of the frame from now on.
-    static void set_offset(message& one, std::size_t bytes) noexcept {
-        one.offset_ = static_cast<std::uint32_t>(bytes);
-    }
+    static void set_offset(message& one, std::size_t bytes) noexcept { one.offset_ = bytes; }
 };
 
 // A message on its way out: one frame, or two.
@@ -82,7 +100,7 @@ public:
     }
 
 private:
-    static constexpr std::size_t kept = 64;
+    static constexpr std::size_t kept = 32;
     struct entry {
         entry(message&& of, std::size_t of_message, bool another) noexcept
             : frame(std::move(of)), bytes(of_message), more(another) {}

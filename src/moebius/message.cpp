@@ -9,6 +9,7 @@ namespace moebius {
 message::message(std::size_t bytes) {
     if (zmq_msg_init_size(&frame_, bytes) != 0) throw std::bad_alloc();
     held_ = true;
+    bytes_ = bytes;
 }
 
 message::message(std::string_view text) : message(text.size()) {
@@ -32,6 +33,7 @@ message message::adopt(std::span<std::byte> bytes, std::function<void()> release
     };
     if (zmq_msg_init_data(&made.frame_, bytes.data(), bytes.size(), free, owner.get()) != 0) throw std::bad_alloc();
     made.held_ = true;
+    made.bytes_ = bytes.size();
     owner.release();
     return made;
 }
@@ -41,6 +43,7 @@ message message::share() const {
     if (!held_) return other;
     // zmq_msg_copy marks the source as shared, which is no change of its content.
     zmq_msg_copy(detail::frame_access::raw(other), const_cast<zmq_msg_t*>(&frame_));
+    other.bytes_ = bytes_;
     other.offset_ = offset_;
     return other;
 }

@@ -11,15 +11,7 @@ constexpr unsigned retries_per_client = 64;  // in one pass over the blocked one
 // What is held for the end of a turn. More bytes fill packets by themselves; more frames than this would fill libzmq's
 // queue (server_options::send_queue) before its thread has begun to empty it.
 constexpr std::size_t held_bytes_max = std::size_t{64} << 10;
-constexpr std::size_t held_frames_max = 64;
-
-// Its bytes, or a negative number.
-int send_frame(void* socket, message& frame, int flags) noexcept {
-    int bytes = 0;
-    while ((bytes = zmq_msg_send(frame_access::raw(frame), socket, flags | ZMQ_DONTWAIT)) < 0)
-        if (zmq_errno() != EINTR) break;
-    return bytes;
-}
+constexpr std::size_t held_frames_max = 32;
 
 // {"error": "overloaded", "text": "..."}: what a text client gets for an error.
 message error_text(errc code, std::string_view text) {
@@ -53,11 +45,11 @@ server_core::sent server_core::send_now(const client_state& to, message& head, m
         return zmq_errno() == EAGAIN ? sent::no_room : sent::gone;
     }
     pump_.touched();
-    const int first = send_frame(socket, head, tail ? ZMQ_SNDMORE : 0);
-    const int second = first >= 0 && tail ? send_frame(socket, *tail, 0) : 0;
-    if (first < 0 || second < 0) return sent::gone;
+    const std::size_t bytes = head.size() + (tail ? tail->size() : 0);
+    if (!frame_access::send(socket, head, tail ? ZMQ_SNDMORE : 0)) return sent::gone;
+    if (tail && !frame_access::send(socket, *tail, 0)) return sent::gone;
     ++counts_.sent;
-    counts_.bytes_out += static_cast<std::uint64_t>(first) + static_cast<std::uint64_t>(second);
+    counts_.bytes_out += bytes;
     return sent::all;
 }
 

@@ -31,9 +31,9 @@ addresses echo(void* socket, std::string_view prefix, std::string_view suffix) {
     std::memcpy(frame.data(), prefix.data(), prefix.size());
     std::memcpy(frame.data() + large - suffix.size(), suffix.data(), suffix.size());
     addresses found{frame.data(), nullptr, 0};
-    zmq_msg_send(detail::frame_access::raw(frame), socket, 0);
+    EXPECT_TRUE(detail::frame_access::send(socket, frame, 0));
     message answer;
-    zmq_msg_recv(detail::frame_access::raw(answer), socket, 0);
+    EXPECT_TRUE(detail::frame_access::receive(socket, answer, 0));
     found.received = answer.data();
     found.bytes = answer.size();
     return found;

@@ -179,13 +179,10 @@ bool server_core::receive_one() noexcept {
     const bool no_id = static_cast<std::size_t>(id_bytes) > id.size() - 1;
     try {
         call& carrier = spare_call();
-        zmq_msg_t* frame = frame_access::raw(carrier.body);
-        int bytes = 0;
-        while ((bytes = zmq_msg_recv(frame, socket_.get(), 0)) < 0)
-            if (zmq_errno() != EINTR) return false;
+        if (!frame_access::receive(socket_.get(), carrier.body, 0)) return false;
         ++counts_.received;
-        counts_.bytes_in += static_cast<std::uint64_t>(bytes);
-        const bool more = zmq_msg_more(frame) != 0;
+        counts_.bytes_in += carrier.body.size();
+        const bool more = frame_access::more(carrier.body);
         if (no_id)
             drop(more);
         else
@@ -200,9 +197,7 @@ void server_core::drop(bool more) noexcept {
     ++counts_.malformed;
     while (more) {
         message frame;
-        while (zmq_msg_recv(frame_access::raw(frame), socket_.get(), 0) < 0)
-            if (zmq_errno() != EINTR) return;
-        more = zmq_msg_more(frame_access::raw(frame)) != 0;
+        more = frame_access::receive(socket_.get(), frame, 0) && frame_access::more(frame);
     }
 }
 
@@ -212,10 +207,8 @@ void server_core::accept(std::string_view id, call& carrier, bool more) {
     bool excess = false;
     for (bool rest = more, first = true; rest; first = false) {
         message frame;
-        zmq_msg_t* raw = frame_access::raw(frame);
-        while (zmq_msg_recv(raw, socket_.get(), 0) < 0)
-            if (zmq_errno() != EINTR) return;
-        rest = zmq_msg_more(raw) != 0;
+        if (!frame_access::receive(socket_.get(), frame, 0)) return;
+        rest = frame_access::more(frame);
         counts_.bytes_in += frame.size();
         excess |= !first;
         if (first) tail = std::move(frame);
