@@ -1,11 +1,13 @@
 // Moebius against a plain libzmq loop, and against Python, with separate client processes.
 #include "echo_clients.hpp"
 #include "echo_servers.hpp"
+#include "haproxy.hpp"
 #include "processes.hpp"
 #include "table.hpp"
 
 #include <cstdio>
 #include <functional>
+#include <optional>
 #include <random>
 #include <string>
 #include <utility>
@@ -22,7 +24,8 @@ constexpr const char* usage =
               coroutine handlers, against a loop over a ROUTER that sends back every frame
   --payload   the same with 1 MiB of payload, 4 clients with 1 request in flight
   --binary    in the binary format; the payload always is
-  N           N synchronous clients: one server, two servers, and two servers in Python
+  N           N synchronous clients: one server, two servers, two behind HAProxy if it is installed, and two servers
+              in Python
   --check     exit with 1 when a limit is missed
 
 In each round every server has its turn, in an order that is drawn anew. The medians of the rounds are told. CPU is
@@ -32,6 +35,7 @@ struct contender {
     std::string name;
     std::function<process()> start;
     unsigned servers = 1;
+    bool behind_haproxy = false;
 };
 
 struct result {
@@ -52,6 +56,12 @@ void measure(const contender& who, const load& work, double seconds, result& to)
     for (unsigned i = 0; i < who.servers; ++i) {
         servers.push_back(who.start());
         endpoints.push_back(servers.back().line());
+    }
+    std::optional<process> proxy;
+    if (who.behind_haproxy) {
+        std::string front;
+        proxy.emplace(start_haproxy(endpoints, front));
+        endpoints = {front};
     }
     const double rate = echoes_per_second(endpoints, work, seconds);
     double cpu_seconds = 0;
@@ -102,9 +112,13 @@ void against_plain(table& to, const std::string& under, const load& work, ratio_
 }
 
 void synchronous(table& to, unsigned clients, effort& with) {
-    const std::vector<contender> all{in_child("1 server", serve_functions), in_child("2 servers", serve_functions, 2),
-                                     in_child("1 server, coroutines", serve_coroutines),
-                                     in_python("pyzmq port", "port"), in_python("pyzmq asyncio", "asyncio")};
+    std::vector<contender> all{in_child("1 server", serve_functions), in_child("2 servers", serve_functions, 2),
+                               in_child("1 server, coroutines", serve_coroutines), in_python("pyzmq port", "port"),
+                               in_python("pyzmq asyncio", "asyncio")};
+    if (has_haproxy()) {
+        all.push_back(in_child("2 servers behind HAProxy", serve_functions, 2));
+        all.back().behind_haproxy = true;
+    }
     const std::vector<result> results = compare(all, {clients, 1, json_message()}, with);
     const std::string under = std::to_string(clients) + " synchronous";
     tell(to, under, all, results);

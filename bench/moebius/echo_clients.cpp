@@ -9,7 +9,9 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <span>
 #include <stdexcept>
+#include <string_view>
 #include <thread>
 
 namespace bench {
@@ -45,14 +47,16 @@ public:
     void send(const std::string& text) {
         if (zmq_send(socket_, text.data(), text.size(), 0) < 0) throw std::runtime_error("a request was not taken");
     }
-    // All frames of an answer are `bytes` long together.
-    void receive(std::size_t bytes) {
-        std::size_t received = 0;
-        do {
-            if (zmq_msg_recv(&frame_, socket_, 0) < 0) throw std::runtime_error("no answer within 10 s");
-            received += zmq_msg_size(&frame_);
-        } while (zmq_msg_more(&frame_));
-        if (received != bytes) throw std::runtime_error("an answer that is no echo");
+    // The answer is one frame with the bytes of `text` from `same_from` on.
+    void receive(std::string_view text, std::size_t same_from) {
+        if (zmq_msg_recv(&frame_, socket_, 0) < 0) throw std::runtime_error("no answer within 10 s");
+        const std::string_view answer{static_cast<const char*>(zmq_msg_data(&frame_)), zmq_msg_size(&frame_)};
+        const bool echo = answer.size() == text.size() && answer.substr(same_from) == text.substr(same_from);
+        if (!echo || zmq_msg_more(&frame_)) throw std::runtime_error("an answer that is no echo");
+    }
+    [[nodiscard]] bool silent() {
+        zmq_pollitem_t item{socket_, 0, ZMQ_POLLIN, 0};
+        return zmq_poll(&item, 1, 0) == 0;
     }
 
 private:
@@ -61,21 +65,56 @@ private:
     zmq_msg_t frame_;
 };
 
+// Sends the same message again and again, and wants it back; in the binary format each has a number, and the answers
+// come in their order. Of such an answer the first bytes, which say that it is one, are not those of the request.
+class echo_client {
+public:
+    echo_client(const std::string& endpoint, const std::string& message)
+        : server_(endpoint), out_(message), back_(message), binary_(moebius::detail::is_binary(bytes_of(message))) {}
+
+    void send() {
+        number(out_, ++sent_);
+        server_.send(out_);
+    }
+    void receive() {
+        number(back_, ++received_);
+        server_.receive(back_, binary_ ? correlation_at : 0);
+    }
+    // Every request has its answer, and there are no others.
+    void end() {
+        while (received_ < sent_) receive();
+        if (!server_.silent()) throw std::runtime_error("more answers than requests");
+    }
+
+private:
+    static constexpr std::size_t correlation_at = 8;
+    static std::span<const std::byte> bytes_of(const std::string& text) { return std::as_bytes(std::span(text)); }
+    void number(std::string& message, std::uint64_t value) const {
+        if (binary_) std::memcpy(message.data() + correlation_at, &value, sizeof value);
+    }
+
+    dealer server_;
+    std::string out_, back_;
+    bool binary_;
+    std::uint64_t sent_ = 0;
+    std::uint64_t received_ = 0;
+};
+
 void run_client(const std::string& endpoint, const load& work, board& with) {
-    const std::size_t bytes = work.message.size();
-    dealer server(endpoint);
-    server.send(work.message);
-    server.receive(bytes);
+    echo_client client(endpoint, work.message);
+    client.send();
+    client.receive();
     with.ready.fetch_add(1);
     while (!with.begun) std::this_thread::sleep_for(1ms);
-    for (unsigned i = 0; i < work.in_flight; ++i) server.send(work.message);
+    for (unsigned i = 0; i < work.in_flight; ++i) client.send();
     std::uint64_t echoes = 0;
     while (!with.over.load(std::memory_order_relaxed)) {
-        server.receive(bytes);
-        server.send(work.message);
+        client.receive();
+        client.send();
         ++echoes;
     }
     with.echoes.fetch_add(echoes);
+    client.end();
 }
 
 }  // namespace

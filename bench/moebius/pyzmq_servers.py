@@ -17,12 +17,16 @@ import zmq.asyncio
 
 
 class Client:
-    def __init__(self, socket, identity):
+    def __init__(self, socket, identity, forget):
         self.socket = socket
         self.identity = identity
+        self.forget = forget
 
     def send(self, body):
-        self.socket.send_multipart([self.identity, body], zmq.NOBLOCK)
+        try:
+            self.socket.send_multipart([self.identity, body], zmq.NOBLOCK)
+        except zmq.ZMQError:
+            self.forget(self.identity)  # it is gone, or does not read
 
 
 class Server:
@@ -42,12 +46,16 @@ class Server:
                 self.accept(*self.socket.recv_multipart())
             for identity, generator in list(self.generators.items()):
                 if next(generator, self) is self:
-                    del self.generators[identity]
+                    self.generators.pop(identity, None)
+
+    def forget(self, identity):
+        self.clients.pop(identity, None)
+        self.generators.pop(identity, None)
 
     def accept(self, identity, body):
         client = self.clients.get(identity)
         if client is None:
-            client = self.clients[identity] = Client(self.socket, identity)
+            client = self.clients[identity] = Client(self.socket, identity, self.forget)
         if not body:
             return
         try:

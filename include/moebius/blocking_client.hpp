@@ -31,8 +31,9 @@ struct blocking_client_options {
 
 // One request at a time, from one thread at a time. After an error it can be used again: a request that is left before
 // its end is cancelled at the server, and late answers are dropped. Every call throws error: the server's, timed_out
-// (nothing is known about the request), not_a_stream, malformed, transport; unauthorized (the server does not know this
-// client's key); too_large (a command of more than 255 bytes; nothing was sent).
+// (nothing is known about the request), peer_gone (the server has closed this client meanwhile: nothing is known
+// either; the next call is welcome, under the same name), not_a_stream, malformed, transport; unauthorized (the server
+// does not know this client's key); too_large (a command of more than 255 bytes; nothing was sent).
 class blocking_client {
 public:
     // Returns at once; whether anybody is there shows in the first call. Throws error(transport) for an endpoint that
@@ -55,6 +56,8 @@ private:
     struct answer;
     struct cancel_unless_ended;
     using deadline = std::chrono::steady_clock::time_point;
+    void say_hello();
+    void catch_up();
     void send(const request_frame& head, std::string_view command, message body, deadline until);
     answer receive(std::uint64_t correlation, deadline until);
     void wait(short events, deadline until);
@@ -62,6 +65,7 @@ private:
     void throw_if_refused();
 
     const std::string endpoint_;
+    const std::string name_;
     std::shared_ptr<detail::zmq_context> context_;
     std::unique_ptr<detail::zmq_socket> socket_;
     std::unique_ptr<detail::zmq_socket> refusals_;  // with keys: where libzmq tells of them

@@ -23,12 +23,14 @@ public:
     request(request&& other) noexcept : call_(std::exchange(other.call_, nullptr)) {}
     request& operator=(request&& other) noexcept {
         if (this != &other) {
-            abandon();
+            if (call_) abandon();
             call_ = std::exchange(other.call_, nullptr);
         }
         return *this;
     }
-    ~request() { abandon(); }
+    ~request() {
+        if (call_) abandon();
+    }
 
     [[nodiscard]] client peer() const noexcept;
     [[nodiscard]] std::string_view command() const noexcept;      // the name of its rule; good as long as the router

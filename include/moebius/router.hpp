@@ -110,12 +110,14 @@ private:
     void add(route rule);
     void set_fallback(route rule);
     [[nodiscard]] routing find(std::string_view command, const request& asked);
+    [[nodiscard]] const route* named(std::string_view command) noexcept;
 
     struct name_hash {
         using is_transparent = void;
         std::size_t operator()(std::string_view name) const noexcept { return std::hash<std::string_view>{}(name); }
     };
     std::unordered_map<std::string, route, name_hash, std::equal_to<>> rules_;
+    const route* last_ = nullptr;
     std::optional<route> fallback_;
     router* next_ = nullptr;
     std::string unescaped_;  // a command that is written with escapes

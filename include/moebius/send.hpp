@@ -46,14 +46,14 @@ private:
     friend class detail::list;
 
     explicit send_op(errc done) noexcept : status_(done) {}
-    send_op(detail::client_state& to, detail::call* of, detail::kind what, message body, errc code);
+    send_op(detail::client_state& to, detail::call* of, detail::kind what, message&& body, errc code);
     bool hang();
     void give_up(errc why) noexcept;  // while it is suspended
     void unhook() noexcept override;
 
     detail::client_state* to_ = nullptr;
     detail::call* of_ = nullptr;
-    message body_;
+    message body_;  // while it waits
     std::uint32_t generation_ = 0;
     errc code_ = errc::none;
     errc status_ = errc::none;

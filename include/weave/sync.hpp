@@ -124,7 +124,9 @@ private:
     std::deque<detail::waiter*> waiting_;
 };
 
-// Runs all tasks at once on `home` and returns their results in the order given, exceptions included.
+// Runs all tasks at once on `home` and returns their results in the order given, exceptions included. It waits for all
+// of them, whatever happens: it cannot be cancelled, and neither can they through it. So it is not for what may be
+// cancelled, such as a handler of Moebius: there, start the calls and await them one after the other.
 template <class T>
 task<std::vector<outcome_of<T>>> when_all(executor& home, std::vector<task<T>> works) {
     std::vector<std::optional<outcome_of<T>>> slots(works.size());

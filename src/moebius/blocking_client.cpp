@@ -54,6 +54,7 @@ struct blocking_client::cancel_unless_ended {
 
 blocking_client::blocking_client(const std::string& endpoint, blocking_client_options options)
     : endpoint_(endpoint),
+      name_(options.name.substr(0, detail::name_bytes_max)),
       context_(options.zmq_context ? std::make_shared<detail::zmq_context>(options.zmq_context)
                                    : std::make_shared<detail::zmq_context>(1, 16)),
       socket_(std::make_unique<detail::zmq_socket>(context_, ZMQ_DEALER)) {
@@ -65,13 +66,29 @@ blocking_client::blocking_client(const std::string& endpoint, blocking_client_op
         watch_refusals();
     }
     socket_->connect(endpoint_);
-    if (options.name.empty()) return;
-    request_frame hello;
-    hello.top.kind = detail::kind::hello;
-    send(hello, std::string_view(options.name).substr(0, detail::name_bytes_max), {}, clock::now());
+    say_hello();
 }
 
 blocking_client::~blocking_client() = default;
+
+void blocking_client::say_hello() {
+    if (name_.empty()) return;
+    request_frame hello;
+    hello.top.kind = detail::kind::hello;
+    send(hello, name_, {}, clock::now());
+}
+
+// Between two requests: late answers are dropped, and a server that has said BYE hears the name again. Read after the
+// next request, that BYE would look like the end of it.
+void blocking_client::catch_up() {
+    bool forgotten = false;
+    message frame;
+    while (detail::frame_access::receive(socket_->get(), frame, ZMQ_DONTWAIT)) {
+        const std::optional<detail::header> top = detail::decode(frame.bytes());
+        forgotten |= top && top->kind == detail::kind::bye;
+    }
+    if (forgotten) say_hello();
+}
 
 void blocking_client::watch_refusals() {
     static std::atomic<std::uint64_t> last{0};
@@ -111,11 +128,9 @@ void blocking_client::send(const request_frame& head, std::string_view command, 
     if (command.size() > detail::name_bytes_max) throw error(errc::too_large, "a command of more than 255 bytes");
     detail::outgoing what = detail::with_header(head.top, command, std::move(body));
     const auto send_frame = [&](message& frame, int flags) {
-        while (zmq_msg_send(detail::frame_access::raw(frame), socket_->get(), flags | ZMQ_DONTWAIT) < 0) {
-            if (zmq_errno() == EAGAIN)
-                wait(ZMQ_POLLOUT, until);
-            else if (zmq_errno() != EINTR)
-                detail::throw_zmq("a request");
+        while (!detail::frame_access::send(socket_->get(), frame, flags)) {
+            if (zmq_errno() != EAGAIN) detail::throw_zmq("a request");
+            wait(ZMQ_POLLOUT, until);
         }
     };
     send_frame(what.head, what.two_frames ? ZMQ_SNDMORE : 0);
@@ -126,13 +141,11 @@ blocking_client::answer blocking_client::receive(std::uint64_t correlation, dead
     for (;;) {
         message head, tail;
         const auto receive_frame = [&](message& frame, int flags) {
-            while (zmq_msg_recv(detail::frame_access::raw(frame), socket_->get(), flags) < 0) {
-                if (zmq_errno() == EAGAIN)
-                    wait(ZMQ_POLLIN, until);
-                else if (zmq_errno() != EINTR)
-                    detail::throw_zmq("an answer");
+            while (!detail::frame_access::receive(socket_->get(), frame, flags)) {
+                if (zmq_errno() != EAGAIN) detail::throw_zmq("an answer");
+                wait(ZMQ_POLLIN, until);
             }
-            return zmq_msg_more(detail::frame_access::raw(frame)) != 0;
+            return detail::frame_access::more(frame);
         };
         const bool two_frames = receive_frame(head, ZMQ_DONTWAIT);
         if (two_frames && receive_frame(tail, 0)) {
@@ -140,6 +153,11 @@ blocking_client::answer blocking_client::receive(std::uint64_t correlation, dead
             throw error(errc::malformed, "an answer of more than two frames");
         }
         const std::optional<detail::header> top = detail::decode(head.bytes());
+        if (top && top->kind == detail::kind::bye) {
+            in_flight_ = false;
+            say_hello();
+            throw error(errc::peer_gone, "the server has closed this client");
+        }
         if (!top || top->correlation != correlation) continue;  // late, or not for us
         if (!two_frames) {
             detail::frame_access::set_offset(head, detail::header_bytes + top->name_bytes);
@@ -156,6 +174,7 @@ message blocking_client::call(std::string_view command, message body, std::chron
     request_frame head;
     head.top.kind = detail::kind::request;
     head.top.correlation = ++last_correlation_;
+    catch_up();
     send(head, command, std::move(body), until);
     const cancel_unless_ended guard(*this);
     answer got = receive(last_correlation_, until);
@@ -178,6 +197,7 @@ void blocking_client::stream(std::string_view command, message body, std::chrono
     head.top.correlation = ++last_correlation_;
     head.top.credit_messages = window_messages;
     head.top.credit_bytes = window_bytes;
+    catch_up();
     send(head, command, std::move(body), clock::now() + timeout);
     const cancel_unless_ended guard(*this);
     request_frame more;

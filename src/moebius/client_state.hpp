@@ -14,8 +14,8 @@
 
 #include <any>
 #include <cstdint>
-#include <list>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 namespace moebius::detail {
@@ -43,9 +43,10 @@ struct call final : weave::context, weave::job, timer, list_node {
     bool one_way = false;
     bool stream = false;
     bool answered = false;
-    bool held = false;     // a request handle exists
-    bool waiting = false;  // in the client's queue
-    bool running = false;  // its coroutine has not ended
+    bool held = false;      // a request handle exists
+    bool waiting = false;   // in the client's queue
+    bool running = false;   // its coroutine has not ended
+    bool numbered = false;  // its client's `by_number` has it
 
     void renew() noexcept;  // as made, for the next request
     void stop(errc reason) noexcept {
@@ -84,11 +85,28 @@ struct client_state final : list_node, weave::job {
     list<call> waiting;
     std::size_t waiting_count = 0;
     std::size_t calls = 0;  // that name this client
+    // What CREDIT and CANCEL may mean: binary requests that did not end at once, by the client's number. Of two with
+    // the same number the first one counts.
+    std::unordered_map<std::uint64_t, call*> by_number;
 
-    std::list<outgoing> outbound;
+    frame_queue outbound;
     std::size_t outbound_bytes = 0;
+    bool blocked = false;   // else what is in `outbound` goes at the end of the turn
     list<send_op> senders;  // suspended for room or credit
     bool posted = false;    // its job
+
+    // To be asked once per message: whether it gets several in a turn.
+    [[nodiscard]] bool pipelines(std::uint64_t this_turn) noexcept {
+        if (turn != this_turn) {
+            turn = this_turn;
+            many_before = sent_in_turn > 1;
+            sent_in_turn = 0;
+        }
+        return ++sent_in_turn > 1 || many_before;
+    }
+    std::uint64_t turn = 0;
+    std::uint32_t sent_in_turn = 0;
+    bool many_before = false;
 
     void renew() noexcept;
     [[nodiscard]] bool anonymous() const noexcept { return !id.empty() && id.front() == '\0'; }

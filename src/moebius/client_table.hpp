@@ -3,6 +3,7 @@
 
 #include "moebius/client_state.hpp"
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -19,8 +20,11 @@ public:
 
     [[nodiscard]] std::size_t size() const noexcept { return by_id_.size(); }
     [[nodiscard]] client_state* find(std::string_view id) noexcept {
+        client_state*& recent = place_of(id);
+        if (recent && recent->id == id) return recent;
         const auto found = by_id_.find(id);
-        return found == by_id_.end() ? nullptr : found->second;
+        if (found == by_id_.end()) return nullptr;
+        return recent = found->second;
     }
     client_state& add(std::string_view id) {
         if (free_.empty()) free_.push_back(&slots_.emplace_back(core_));
@@ -32,7 +36,10 @@ public:
         return made;
     }
     // Not found by its id any more; the slot stays until release().
-    void forget(client_state& one) noexcept { by_id_.erase(std::string_view(one.id)); }
+    void forget(client_state& one) noexcept {
+        by_id_.erase(std::string_view(one.id));
+        if (client_state*& recent = place_of(one.id); recent == &one) recent = nullptr;
+    }
     void release(client_state& one) noexcept {
         ++one.generation;
         one.renew();
@@ -63,7 +70,10 @@ private:
         }
     };
 
+    client_state*& place_of(std::string_view id) noexcept { return recent_[id_hash{}(id) % recent_.size()]; }
+
     server_core& core_;
+    std::array<client_state*, 1024> recent_{};  // saves most searches the divisions and the steps of the hash table
     std::deque<client_state> slots_;
     std::vector<client_state*> free_;
     std::unordered_map<std::string_view, client_state*, id_hash> by_id_;

@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <iostream>
+#include <optional>
 
 namespace {
 
@@ -204,6 +206,56 @@ TEST(clients, one_that_vanishes_ends_its_handlers) {
     EXPECT_TRUE(eventually([&] { return one.metrics().handlers == 0; }));
     EXPECT_EQ(one.metrics().clients, 0U);
     EXPECT_EQ(one.metrics().handler_errors, 0U);
+}
+
+task<> wait_for_ever(request) {
+    co_await moebius::sleep_for(1h);
+}
+
+task<> write_three(request& stream, request asked) {
+    for (int i = 0; i < 3; ++i) {
+        message item(std::string_view("item"));
+        co_await stream.write(std::move(item));
+    }
+    co_await asked.reply(std::string_view("done"));
+}
+
+// CREDIT and CANCEL name a request by its number, among very many.
+TEST(clients, control_finds_its_request_among_many_at_once) {
+    constexpr std::uint64_t many = 20'000;
+    served one;
+    one.routes.on("wait", [](request asked) { return wait_for_ever(std::move(asked)); }, strategy::concurrent);
+    one.routes.on("ping", [](request& asked) { asked.reply(std::string_view("pong")); }, strategy::concurrent);
+    dealer client(one.serve());
+    for (std::uint64_t id = 1; id <= many; ++id) client.request(id, "wait");
+    ASSERT_TRUE(eventually([&] { return one.metrics().handlers == many; }));
+    const auto begin = std::chrono::steady_clock::now();
+    for (std::uint64_t i = 0; i < many; ++i) client.control(kind::credit, many, 1);
+    client.request(many + 1, "ping");
+    EXPECT_EQ(client.receive_answer().body, "pong");
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+    std::cout << many << " grants among " << many << " requests: " << took.count() << " s\n";
+    EXPECT_LT(took, 2s);  // a search through all of them takes a hundred times as long as one look
+    for (std::uint64_t id = 1; id <= many; ++id) client.control(kind::cancel, id);
+    for (std::uint64_t id = 1; id <= many; ++id) ASSERT_EQ(client.receive_answer().code, errc::cancelled);
+    EXPECT_TRUE(eventually([&] { return one.metrics().handlers == 0; }));
+}
+
+TEST(clients, a_request_that_is_kept_beyond_its_handler_gets_credit) {
+    served one;
+    std::optional<request> kept;
+    one.routes.on("keep", [&](request& asked) { kept.emplace(std::move(asked)); });
+    one.routes.on("write", [&](request asked) { return write_three(*kept, std::move(asked)); });
+    dealer client(one.serve());
+    client.request(1, "keep", {}, 1);
+    client.request(2, "write");
+    EXPECT_EQ(client.receive_answer().body, "item");
+    EXPECT_TRUE(client.silent());
+    client.control(kind::credit, 1, 2);
+    EXPECT_EQ(client.receive_answer().body, "item");
+    EXPECT_EQ(client.receive_answer().body, "item");
+    EXPECT_EQ(client.receive_answer().what, kind::reply);
+    one.on_loop([&] { kept.reset(); });
 }
 
 TEST(clients, close_cancels_and_says_goodbye) {

@@ -23,13 +23,14 @@ client_state::client_state(server_core& of) noexcept
       core(of) {}
 
 void client_state::renew() noexcept {
-    connected = binary = check_origin = false;
+    connected = binary = check_origin = blocked = false;
     origin = -1;
     connection = nullptr;
     departure = errc::none;
     for (std::string* text : {&id, &name, &user_id, &address, &key}) text->clear();
     user.reset();
     topics.clear();
+    by_number = {};
 }
 
 // An error answer to somebody who does not become a client.
@@ -43,7 +44,7 @@ void server_core::turn_away(std::string_view id, message& first, errc why, std::
     outgoing refusal = compose(stranger, kind::failure, message(text), why);
     client_state nobody(*this);
     nobody.id = id;
-    (void)send_now(nobody, refusal);
+    (void)send_now(nobody, refusal.head, nullptr);
 }
 
 client_state* server_core::arrive(std::string_view id, message& first) {
@@ -158,12 +159,13 @@ void server_core::leave(client_state& one, errc why) noexcept {
 
 void server_core::close_client(client_state& one) noexcept {
     if (!one.connected) return;
+    send_queued(one);
     if (one.binary) {
         outgoing goodbye;
         header top;
         top.kind = kind::bye;
         goodbye = with_header(top, {}, {});
-        (void)send_now(one, goodbye);
+        (void)send_now(one, goodbye.head, nullptr);
     }
     leave(one, errc::cancelled);
 }
@@ -174,7 +176,7 @@ void server_core::depart(client_state& one) noexcept {
         place->second = nullptr;
     outbound_bytes_ -= one.outbound_bytes;
     one.outbound_bytes = 0;
-    for (std::size_t left = one.outbound.size(); left > 0; --left) lost(&one, errc::peer_gone);
+    for (std::size_t left = one.outbound.messages(); left > 0; --left) lost(&one, errc::peer_gone);
     one.outbound.clear();
     while (!one.topics.empty()) unsubscribe(one, std::string(one.topics.back()));
     // Nobody is left who could get an answer. What owes none, or may owe none, runs to its end.

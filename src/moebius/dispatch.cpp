@@ -59,7 +59,7 @@ void server_core::dispatch(call& one, std::string_view name) {
     }
 }
 
-void server_core::place(call& one, request asked, strategy how) {
+void server_core::place(call& one, request&& asked, strategy how) {
     client_state& from = *one.from;
     if (handlers_ >= options_.limits.handlers && one.rule->start)
         return refuse(one, errc::overloaded, "too many handlers run");
@@ -86,17 +86,18 @@ bool server_core::hold(call& one) noexcept {
     return true;
 }
 
-void server_core::enqueue(call& one, request asked) noexcept {
+void server_core::enqueue(call& one, request&& asked) noexcept {
     asked.call_ = nullptr;  // the queue holds the call until its turn
     one.held = false;
     one.waiting = true;
+    number(one);
     one.from->waiting.push_back(one);
     ++one.from->waiting_count;
     ++waiting_;
 }
 
 // `running` pins the call until the handler has returned, or its coroutine has ended.
-void server_core::run(call& one, request asked) noexcept {
+void server_core::run(call& one, request&& asked) noexcept {
     one.running = true;
     try {
         if (one.rule->call)
@@ -108,7 +109,8 @@ void server_core::run(call& one, request asked) noexcept {
     }
     if (!one.work.empty()) return start(one);
     one.running = false;
-    release(one);  // not while `asked`, or what it was moved to, holds it
+    if (one.held && !asked.call_) number(one);  // it is kept, to be answered later
+    release(one);                               // not while `asked`, or what it was moved to, holds it
 }
 
 void server_core::start(call& one) noexcept {
@@ -117,7 +119,15 @@ void server_core::start(call& one) noexcept {
     if (!worker_ && one.rule->when_busy != strategy::concurrent) from.active = &one;
     ++handlers_;
     if (!one.work.start(one, one)) return finish(one);
+    number(one);
     if (one.rule->time_limit) home.parts().arm(one, std::chrono::steady_clock::now() + *one.rule->time_limit);
+}
+
+// From now on its client can grant it credit, or cancel it.
+void server_core::number(call& one) noexcept {
+    // A number of what has no answer means nothing, but for the requests of a front.
+    if (one.binary && (worker_ || !one.one_way) && !one.numbered)
+        one.numbered = one.from->by_number.try_emplace(one.correlation, &one).second;
 }
 
 void server_core::ended(call& one) noexcept {
@@ -134,6 +144,7 @@ void server_core::finish(call& one) noexcept {
     }
     one.work = {};  // the frame, and usually the request in it
     one.running = false;
+    if (one.held) number(one);
     one.unlink();
     --handlers_;
     if (from.active == &one) from.active = nullptr;
@@ -241,6 +252,7 @@ void server_core::release(call& one) noexcept {
     if (one.held || one.waiting || one.running) return;
     client_state& from = *one.from;
     held_bytes_ -= std::exchange(one.held_bytes, 0);
+    if (std::exchange(one.numbered, false)) from.by_number.erase(one.correlation);
     if (worker_ && one.one_way) acknowledge(one);
     one.renew();
     free_calls_.push_back(&one);

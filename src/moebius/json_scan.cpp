@@ -1,10 +1,12 @@
 #include "moebius/json_scan.hpp"
 
 #include <array>
+#include <bit>
 #include <bitset>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <cstring>
 
 namespace moebius::detail {
 namespace {
@@ -17,6 +19,37 @@ constexpr std::array<bool, 256> special = [] {
     for (std::size_t i = 0; i < 256; ++i) table[i] = i < 0x20 || i >= 0x80 || i == '"' || i == '\\';
     return table;
 }();
+
+// The place of the first special byte among eight, or 8. A subtraction leaves the highest bit of a byte that is below
+// what is subtracted; its borrow may mark bytes above that one too, so only the lowest mark counts.
+std::size_t first_special(std::uint64_t word) {
+    static_assert(std::endian::native == std::endian::little);
+    constexpr std::uint64_t each = 0x0101010101010101U;
+    const std::uint64_t quote = word ^ each * '"';
+    const std::uint64_t backslash = word ^ each * '\\';
+    const std::uint64_t low = (word - each * 0x20) & ~word;
+    const std::uint64_t marks = low | ((quote - each) & ~quote) | ((backslash - each) & ~backslash) | word;
+    return static_cast<std::size_t>(std::countr_zero(marks & each * 0x80)) / 8;
+}
+
+// The first special byte at or behind `at`, or the end.
+std::size_t find_special(std::string_view text, std::size_t at) {
+    std::uint64_t word = 0;
+    constexpr std::size_t width = sizeof word;
+    for (; text.size() - at >= width; at += width) {
+        std::memcpy(&word, text.data() + at, width);
+        if (const std::size_t place = first_special(word); place < width) return at + place;
+    }
+    const std::size_t rest = text.size() - at;
+    if (rest == 0) return at;
+    if (text.size() >= width) {
+        // The last eight bytes without those before `at`. The zeros that follow them are special.
+        std::memcpy(&word, text.data() + text.size() - width, width);
+        return at + first_special(word >> 8 * (width - rest));
+    }
+    while (at < text.size() && !special[static_cast<std::uint8_t>(text[at])]) ++at;
+    return at;
+}
 
 // The length of the UTF-8 sequence that begins at `at`; 0 for none. Overlong forms, surrogates and numbers above
 // U+10FFFF are none.
@@ -85,7 +118,15 @@ private:
                (text_[at_] == ' ' || text_[at_] == '\n' || text_[at_] == '\r' || text_[at_] == '\t'))
             ++at_;
     }
-    bool string(raw_string& found);
+    bool string(raw_string& found) {
+        if (!take('"')) return false;
+        const std::size_t end = find_special(text_, at_);
+        if (end == text_.size() || text_[end] != '"') return long_string(found);
+        found = {{text_.data() + at_, end - at_}, false};
+        at_ = end + 1;
+        return true;
+    }
+    bool long_string(raw_string& found);  // behind its first quote
     bool escape();
     bool number();
     bool digits();
@@ -101,12 +142,11 @@ private:
     std::size_t at_ = 0;
 };
 
-bool scanner::string(raw_string& found) {
-    if (!take('"')) return false;
+bool scanner::long_string(raw_string& found) {
     const std::size_t begin = at_;
     found.escaped = false;
     for (;;) {
-        while (at_ < text_.size() && !special[static_cast<std::uint8_t>(text_[at_])]) ++at_;
+        at_ = find_special(text_, at_);
         if (at_ == text_.size()) return false;
         const auto byte = static_cast<std::uint8_t>(text_[at_]);
         if (byte == '"') break;

@@ -8,6 +8,8 @@ namespace moebius {
 
 message::message(std::size_t bytes) {
     if (zmq_msg_init_size(&frame_, bytes) != 0) throw std::bad_alloc();
+    held_ = true;
+    bytes_ = bytes;
 }
 
 message::message(std::string_view text) : message(text.size()) {
@@ -30,14 +32,18 @@ message message::adopt(std::span<std::byte> bytes, std::function<void()> release
         (*last)();
     };
     if (zmq_msg_init_data(&made.frame_, bytes.data(), bytes.size(), free, owner.get()) != 0) throw std::bad_alloc();
+    made.held_ = true;
+    made.bytes_ = bytes.size();
     owner.release();
     return made;
 }
 
 message message::share() const {
     message other;
+    if (!held_) return other;
     // zmq_msg_copy marks the source as shared, which is no change of its content.
-    zmq_msg_copy(&other.frame_, const_cast<zmq_msg_t*>(&frame_));
+    zmq_msg_copy(detail::frame_access::raw(other), const_cast<zmq_msg_t*>(&frame_));
+    other.bytes_ = bytes_;
     other.offset_ = offset_;
     return other;
 }
@@ -54,22 +60,24 @@ message tail_of(message whole) {
 
 }  // namespace
 
-message bare_frame(message body) {
-    if (frame_access::offset(body) == 0) return body;
+message bare_frame(message&& body) {
+    if (frame_access::offset(body) == 0) return std::move(body);
     if (body.size() <= separate_body_bytes) return message(body.bytes());
     return tail_of(std::move(body));
 }
 
-outgoing with_header(header top, std::string_view name, message body) {
-    outgoing made;
+bool write_header(header top, message& body) noexcept {
     const std::size_t offset = frame_access::offset(body);
-    if (name.empty() && offset >= header_bytes && zmq_msg_get(frame_access::raw(body), ZMQ_SHARED) == 0) {
-        top.name_bytes = static_cast<std::uint16_t>(offset - header_bytes);
-        encode(top, frame_access::frame_begin(body));
-        frame_access::set_offset(body, 0);
-        made.head = std::move(body);
-        return made;
-    }
+    if (offset < header_bytes || zmq_msg_get(frame_access::raw(body), ZMQ_SHARED) != 0) return false;
+    top.name_bytes = static_cast<std::uint16_t>(offset - header_bytes);
+    encode(top, frame_access::frame_begin(body));
+    frame_access::set_offset(body, 0);
+    return true;
+}
+
+outgoing with_header(header top, std::string_view name, message&& body) {
+    if (name.empty() && write_header(top, body)) return {.head = std::move(body), .tail = {}};
+    outgoing made;
     top.name_bytes = static_cast<std::uint16_t>(name.size());
     const std::size_t prefix = header_bytes + name.size();
     const bool together = body.size() <= separate_body_bytes;

@@ -157,6 +157,26 @@ TEST(json, knows_what_is_no_command) {
         EXPECT_EQ(command_in(text), "(unroutable)") << text;
 }
 
+// Strings are read eight bytes at a time: what needs a look is found at every place.
+TEST(json, finds_what_needs_a_look_at_every_place_of_a_string) {
+    const auto outcome = [](const std::string& inside) {
+        std::string scratch;
+        return find_command(R"({"x":")" + inside + R"(","command":"c"})", scratch).failure;
+    };
+    for (std::size_t length = 0; length < 40; ++length) {
+        EXPECT_EQ(outcome(std::string(length, 'a')), errc::none);
+        for (std::size_t place = 0; place < length; ++place) {
+            const auto with = [&](std::string_view what) {
+                return outcome(std::string(place, 'a').append(what).append(length - place, '~'));
+            };
+            for (const std::string_view good : {" ", "!", "#", "[", "]", "\x7f", R"(\")", R"(\\)", "\u00e9"})
+                EXPECT_EQ(with(good), errc::none) << length << " " << place << " " << good;
+            for (const std::string_view bad : {"\"", R"(\x)", "\n", "\x1f", "\x80", "\xff"})
+                EXPECT_EQ(with(bad), errc::malformed) << length << " " << place << " " << bad;
+        }
+    }
+}
+
 TEST(json, refuses_what_is_no_json_object) {
     for (const char* text : {"",
                              " ",

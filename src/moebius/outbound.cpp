@@ -8,12 +8,10 @@ namespace moebius::detail {
 namespace {
 
 constexpr unsigned retries_per_client = 64;  // in one pass over the blocked ones
-
-bool send_frame(void* socket, message& frame, int flags) noexcept {
-    while (zmq_msg_send(frame_access::raw(frame), socket, flags | ZMQ_DONTWAIT) < 0)
-        if (zmq_errno() != EINTR) return false;
-    return true;
-}
+// What is held for the end of a turn. More bytes fill packets by themselves; more frames than this would fill libzmq's
+// queue (server_options::send_queue) before its thread has begun to empty it.
+constexpr std::size_t held_bytes_max = std::size_t{64} << 10;
+constexpr std::size_t held_frames_max = 32;
 
 // {"error": "overloaded", "text": "..."}: what a text client gets for an error.
 message error_text(errc code, std::string_view text) {
@@ -27,10 +25,18 @@ message error_text(errc code, std::string_view text) {
     return message(body);
 }
 
+header answer_header(const call& of, kind what, errc code) noexcept {
+    header top;
+    top.kind = what;
+    top.code = static_cast<std::uint16_t>(code);
+    top.correlation = of.correlation;
+    return top;
+}
+
 }  // namespace
 
 // With MANDATORY the frame with the routing id decides: no room, nobody there, or all frames go.
-server_core::sent server_core::send_now(const client_state& to, outgoing& what) noexcept {
+server_core::sent server_core::send_now(const client_state& to, message& head, message* tail) noexcept {
     void* socket = socket_.get();
     // Nobody else may get what is for this key.
     if (guard_ && to.connected && connection_ended(to)) return sent::gone;
@@ -38,59 +44,93 @@ server_core::sent server_core::send_now(const client_state& to, outgoing& what) 
         if (zmq_errno() == EINTR) continue;
         return zmq_errno() == EAGAIN ? sent::no_room : sent::gone;
     }
-    ++counts_.sent;
-    counts_.bytes_out += what.bytes();
     pump_.touched();
-    if (!send_frame(socket, what.head, what.two_frames ? ZMQ_SNDMORE : 0)) return sent::gone;
-    if (what.two_frames && !send_frame(socket, what.tail, 0)) return sent::gone;
+    const std::size_t bytes = head.size() + (tail ? tail->size() : 0);
+    if (!frame_access::send(socket, head, tail ? ZMQ_SNDMORE : 0)) return sent::gone;
+    if (tail && !frame_access::send(socket, *tail, 0)) return sent::gone;
+    ++counts_.sent;
+    counts_.bytes_out += bytes;
     return sent::all;
 }
 
-bool server_core::has_room(const client_state& to, std::size_t bytes) const noexcept {
-    return to.outbound.empty() || (to.outbound_bytes + bytes <= options_.limits.outbound_bytes &&
-                                   outbound_bytes_ + bytes <= options_.limits.all_outbound_bytes);
+// What is held only for the end of the turn makes room for what comes.
+bool server_core::has_room(client_state& to, std::size_t bytes) noexcept {
+    const auto fits = [&] {
+        return to.outbound.empty() || (to.outbound_bytes + bytes <= options_.limits.outbound_bytes &&
+                                       outbound_bytes_ + bytes <= options_.limits.all_outbound_bytes);
+    };
+    if (fits()) return true;
+    if (to.blocked) return false;
+    send_queued(to);
+    return fits();
 }
 
-errc server_core::deliver(client_state& to, outgoing what) {
+// Under load messages are held until the end of the turn, and then sent client by client: a client that has many
+// requests in flight gets its answers in few packets and is woken once, and so is libzmq's thread. One that waits for
+// each answer (its last busy turn had only one) gets it at once. A worker holds nothing: its handlers may block, and
+// what others have answered by then is not to wait for them, nor to die with them.
+errc server_core::deliver(client_state& to, message&& head, message* tail) {
     if (!to.connected || closed_) return errc::peer_gone;
-    if (to.outbound.empty()) {
-        const sent outcome = send_now(to, what);
+    const bool first = to.outbound.empty();
+    const bool hold = !worker_ && pump_.busy() && to.pipelines(pump_.counters().turns);
+    if (first && !hold) {
+        const sent outcome = send_now(to, head, tail);
         if (outcome == sent::all) return errc::none;
         if (outcome == sent::gone) {
             leave(to, errc::peer_gone);
             return errc::peer_gone;
         }
-        ++counts_.blocked_sends;
-        to.blocked_since = tick_;
-        blocked_.push_back(to);
-        pump_.touched();
     }
-    const std::size_t bytes = what.bytes();
-    to.outbound.push_back(std::move(what));
+    const std::size_t bytes = to.outbound.push(std::move(head), tail);
     to.outbound_bytes += bytes;
     outbound_bytes_ += bytes;
+    if (first && !hold)
+        block(to);
+    else if (first)
+        held_.push_back(to);
+    if (!to.blocked && (to.outbound_bytes > held_bytes_max || to.outbound.frames() >= held_frames_max)) send_queued(to);
     return errc::none;
+}
+
+void server_core::block(client_state& to) noexcept {
+    ++counts_.blocked_sends;
+    to.blocked = true;
+    to.blocked_since = tick_;
+    blocked_.push_back(to);
+    pump_.touched();
+}
+
+// Returns how many were sent. Afterwards the client has nothing left, or is blocked, or leaves.
+unsigned server_core::send_queued(client_state& to, unsigned most) noexcept {
+    unsigned count = 0;
+    for (; count < most && !to.outbound.empty(); ++count) {
+        message& head = to.outbound.head();
+        const sent outcome = send_now(to, head, to.outbound.tail());
+        if (outcome == sent::gone) leave(to, errc::peer_gone);
+        if (outcome != sent::all) break;
+        const std::size_t bytes = to.outbound.pop();
+        to.outbound_bytes -= bytes;
+        outbound_bytes_ -= bytes;
+    }
+    if (to.outbound.empty()) {
+        to.blocked = false;
+        to.list_node::unlink();
+    } else if (!to.blocked && to.connected) {
+        block(to);
+    }
+    return count;
+}
+
+void server_core::batch_ended() noexcept {
+    if (held_.empty()) return;
+    held_.for_each([this](client_state& one) { send_queued(one); });
+    if (stopping_) maybe_close();
 }
 
 bool server_core::retry_blocked() noexcept {
     bool progress = false;
     blocked_.for_each([&](client_state& one) {
-        unsigned count = 0;
-        for (; count < retries_per_client && !one.outbound.empty(); ++count) {
-            outgoing& first = one.outbound.front();
-            const std::size_t bytes = first.bytes();
-            const sent outcome = send_now(one, first);
-            if (outcome == sent::no_room) break;
-            if (outcome == sent::gone) {
-                leave(one, errc::peer_gone);
-                break;
-            }
-            one.outbound.pop_front();
-            one.outbound_bytes -= bytes;
-            outbound_bytes_ -= bytes;
-        }
-        if (one.outbound.empty()) one.list_node::unlink();
-        if (count == 0) return;
+        if (send_queued(one, retries_per_client) == 0) return;
         progress = true;
         one.blocked_since = tick_;
         retry_senders(one);
@@ -101,33 +141,35 @@ bool server_core::retry_blocked() noexcept {
 
 // Sends that wait for room or credit, in their order; one that still has to wait does not hold the others back.
 void server_core::retry_senders(client_state& of) noexcept {
-    of.senders.for_each([this](send_op& one) {
+    of.senders.for_each([&](send_op& one) {
         try {
-            one.status_ = attempt(one);
+            one.status_ = attempt(one, std::move(one.body_));
         } catch (...) {
             log_failure("a send");
             one.status_ = errc::overloaded;
         }
         if (one.status_ == errc::would_block) return;
+        if (one.status_ != errc::none) lost(&of, one.status_);
         one.list_node::unlink();
         one.wake();
     });
 }
 
-outgoing server_core::compose(const call& of, kind what, message body, errc code) const {
-    outgoing made;
-    if (!of.binary) {
-        made.head = what == kind::failure ? error_text(code, body.text()) : bare_frame(std::move(body));
-        return made;
-    }
-    header top;
-    top.kind = what;
-    top.code = static_cast<std::uint16_t>(code);
-    top.correlation = of.correlation;
-    return with_header(top, {}, std::move(body));
+// Makes a frame of the body where it is, if that is possible.
+bool server_core::finished(const call& of, kind what, message& body) noexcept {
+    if (what == kind::failure) return false;
+    return of.binary ? write_header(answer_header(of, what, errc::none), body) : frame_access::offset(body) == 0;
 }
 
-send_op server_core::answer(call& of, kind what, message body, errc code) {
+outgoing server_core::compose(const call& of, kind what, message&& body, errc code) const {
+    if (!of.binary) {
+        if (what == kind::failure) return {.head = error_text(code, body.text()), .tail = {}};
+        return {.head = bare_frame(std::move(body)), .tail = {}};
+    }
+    return with_header(answer_header(of, what, code), {}, std::move(body));
+}
+
+send_op server_core::answer(call& of, kind what, message&& body, errc code) {
     if (of.answered) throw error(errc::invalid_state, "this request has its answer already");
     if (what == kind::item && of.binary && !of.stream && !of.one_way)
         throw error(errc::not_a_stream, "the client expects one answer");
@@ -136,15 +178,18 @@ send_op server_core::answer(call& of, kind what, message body, errc code) {
     return {*of.from, &of, what, std::move(body), code};
 }
 
-send_op server_core::send_to(client_state& to, message body) {
+send_op server_core::send_to(client_state& to, message&& body) {
     return {to, nullptr, kind::publish, std::move(body), errc::none};
 }
 
-errc server_core::try_send(client_state& to, message body) {
-    if (worker_) {
-        lost(&to, errc::peer_gone);  // the front does not know which of its clients is meant
-        return errc::peer_gone;
-    }
+errc server_core::try_send(client_state& to, message&& body) {
+    const errc outcome = send_unasked(to, std::move(body));
+    if (outcome == errc::peer_gone) lost(&to, outcome);
+    return outcome;
+}
+
+errc server_core::send_unasked(client_state& to, message&& body) {
+    if (worker_) return errc::peer_gone;  // the front does not know which of its clients is meant
     if (!has_room(to, body.size())) return errc::would_block;
     outgoing what;
     if (to.binary) {
@@ -154,24 +199,24 @@ errc server_core::try_send(client_state& to, message body) {
     } else {
         what.head = bare_frame(std::move(body));
     }
-    const errc outcome = deliver(to, std::move(what));
-    if (outcome != errc::none) lost(&to, outcome);
-    return outcome;
+    return deliver(to, std::move(what));
 }
 
-errc server_core::attempt(send_op& one) {
+// Whoever called counts what is lost. The body is taken unless the outcome is would_block.
+errc server_core::attempt(const send_op& one, message&& body) {
     client_state& to = *one.to_;
     if (!to.connected || closed_) return errc::peer_gone;
-    if (!has_room(to, one.body_.size())) return errc::would_block;
-    if (!one.of_) return try_send(to, std::move(one.body_));
+    if (!to.outbound.empty() && !has_room(to, body.size())) return errc::would_block;
+    if (!one.of_) return send_unasked(to, std::move(body));
     call& of = *one.of_;
     if (one.kind_ == kind::item && of.binary) {
         // One item may overdraw the bytes: else an item larger than the grant would never go.
         if (of.credit_messages <= 0 || of.credit_bytes <= 0) return errc::would_block;
         --of.credit_messages;
-        of.credit_bytes -= static_cast<std::int64_t>(one.body_.size());
+        of.credit_bytes -= static_cast<std::int64_t>(body.size());
     }
-    return deliver(to, compose(of, one.kind_, std::move(one.body_), one.code_));
+    if (finished(of, one.kind_, body)) return deliver(to, std::move(body));
+    return deliver(to, compose(of, one.kind_, std::move(body), one.code_));
 }
 
 void server_core::lost(client_state* to, errc why) noexcept {
@@ -222,10 +267,14 @@ std::size_t server_core::send_to_all(const std::vector<client_state*>& them, std
 
 namespace moebius {
 
-send_op::send_op(detail::client_state& to, detail::call* of, detail::kind what, message body, errc code)
-    : to_(&to), of_(of), body_(std::move(body)), generation_(to.generation), code_(code), kind_(what) {
-    status_ = to.core.attempt(*this);
-    if (status_ != errc::none && status_ != errc::would_block) to.core.lost(to_, status_);
+send_op::send_op(detail::client_state& to, detail::call* of, detail::kind what, message&& body, errc code)
+    : to_(&to), of_(of), generation_(to.generation), code_(code), kind_(what) {
+    status_ = to.core.attempt(*this, std::move(body));
+    if (status_ == errc::none) return;
+    if (status_ == errc::would_block)
+        body_ = std::move(body);
+    else
+        to.core.lost(to_, status_);
 }
 
 send_op::~send_op() {

@@ -4,6 +4,7 @@
 
 #include <boost/asio/error.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -11,7 +12,9 @@ namespace moebius::detail {
 namespace {
 
 constexpr std::chrono::milliseconds safety_period{20};
-constexpr unsigned passes_max = 64;  // over blocked peers in one turn
+constexpr std::chrono::microseconds batch_time{250};
+constexpr unsigned look_at_clock = 16;  // after so many messages at the latest
+constexpr unsigned passes_max = 64;     // over blocked peers in one turn
 
 }  // namespace
 
@@ -43,12 +46,20 @@ void pump::stop() noexcept {
 }
 
 bool pump::receive_batch() noexcept {
-    for (unsigned received = 0; received < batch_; ++received) {
-        if (!started_) return true;
-        if (!owner_.receive_one()) return true;
+    // The clock is looked at after 1, 2, 4, ... messages: handlers that take long are noticed at once.
+    const auto end = std::chrono::steady_clock::now() + batch_time;
+    bool empty = false;
+    for (unsigned look = 1; received_ < batch_;) {
+        empty = !started_ || !owner_.receive_one();
+        if (empty) break;
         ++handled_;
+        if (++received_ < look) continue;
+        if (std::chrono::steady_clock::now() >= end) break;
+        look += std::min(look, look_at_clock);
     }
-    return false;
+    usual_ = std::max(std::exchange(received_, 0U), usual_ - usual_ / 8);
+    if (started_) owner_.batch_ended();
+    return empty;
 }
 
 void pump::turn() noexcept {
@@ -105,9 +116,12 @@ void pump::sleep() noexcept {
 
 void pump::expired() noexcept {
     ++counters_.safety_turns;
+    // What the descriptor, or a look that is posted, is about to find is not the timer's merit.
+    zmq_pollitem_t signal{nullptr, descriptor_.native_handle(), ZMQ_POLLIN, 0};
+    const bool asleep = !look_posted_ && zmq_poll(&signal, 1, 0) == 0;
     const std::uint64_t before = handled_;
     turn();
-    if (handled_ != before) ++counters_.safety_hits;
+    if (asleep && handled_ != before) ++counters_.safety_hits;
 }
 
 }  // namespace moebius::detail

@@ -4,7 +4,8 @@
 // receiving, sending and asking for ZMQ_EVENTS all consume that signal. So whoever has just done one of these must
 // look again before it sleeps:
 //
-//   turn:   receive up to a batch; if somebody is blocked: retry sends and receive, until two passes in a row got
+//   turn:   receive up to a batch, for a quarter of a millisecond at most; if somebody is blocked: retry sends and
+//   receive, until two passes in a row got
 //           nowhere. Still something to read: another turn, after timers and others had theirs. Else sleep on the
 //           descriptor; while somebody is blocked, on a timer of 20 ms as well.
 //   touched: whoever sends outside a turn asks for one look at the socket, soon.
@@ -18,6 +19,7 @@
 #include <moebius/detail/wait.hpp>
 #include <moebius/loop.hpp>
 
+#include <algorithm>
 #include <cstdint>
 
 namespace moebius::detail {
@@ -35,6 +37,8 @@ public:
     [[nodiscard]] virtual bool blocked() const noexcept { return false; }
     // Tries the blocked sends again, each once. Whether any of them got through.
     virtual bool retry_blocked() noexcept { return false; }
+    // At the end of each batch of received messages, which may be empty.
+    virtual void batch_ended() noexcept {}
     // At the end of each turn in which the socket was found empty.
     virtual void found_empty() noexcept {}
 
@@ -58,6 +62,8 @@ public:
     void look_again() noexcept {
         if (started_) post_look(true);
     }
+    // In a batch in which, or shortly before which, so many messages came that more are likely to follow at once.
+    [[nodiscard]] bool busy() const noexcept { return turning_ && std::max(received_, usual_) > busy_from; }
     [[nodiscard]] const pump_counters& counters() const noexcept { return counters_; }
 
 private:
@@ -71,7 +77,10 @@ private:
     loop& home_;
     zmq_socket& socket_;
     pumped& owner_;
+    static constexpr unsigned busy_from = 32;
     const unsigned batch_;
+    unsigned received_ = 0;  // in this batch
+    unsigned usual_ = 0;     // in the largest of the last batches, which fades
     boost::asio::posix::stream_descriptor descriptor_;
     pump_counters counters_;
     std::uint64_t handled_ = 0;  // messages received and blocked sends that got through

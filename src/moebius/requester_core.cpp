@@ -11,12 +11,6 @@ namespace {
 
 constexpr int linger_ms = 1000;  // for what libzmq has taken
 
-bool send_frame(void* socket, message& frame, int flags) noexcept {
-    while (zmq_msg_send(frame_access::raw(frame), socket, flags | ZMQ_DONTWAIT) < 0)
-        if (zmq_errno() != EINTR) return false;
-    return true;
-}
-
 int as_option(std::chrono::milliseconds time) {
     return static_cast<int>(time.count());
 }
@@ -164,8 +158,8 @@ void requester_core::hello() {
 }
 
 bool requester_core::send_now(outgoing& what) noexcept {
-    if (!send_frame(socket_.get(), what.head, what.two_frames ? ZMQ_SNDMORE : 0)) return false;
-    if (what.two_frames) (void)send_frame(socket_.get(), what.tail, 0);
+    if (!frame_access::send(socket_.get(), what.head, what.two_frames ? ZMQ_SNDMORE : 0)) return false;
+    if (what.two_frames) (void)frame_access::send(socket_.get(), what.tail, 0);
     ++counts_.sent;
     pump_.touched();
     return true;
@@ -193,18 +187,15 @@ bool requester_core::retry_blocked() noexcept {
 bool requester_core::receive_one() noexcept {
     try {
         message head;
-        zmq_msg_t* raw = frame_access::raw(head);
-        while (zmq_msg_recv(raw, socket_.get(), ZMQ_DONTWAIT) < 0)
-            if (zmq_errno() != EINTR) return false;
+        if (!frame_access::receive(socket_.get(), head, ZMQ_DONTWAIT)) return false;
         ++counts_.received;
         message tail;
-        const bool two_frames = zmq_msg_more(raw) != 0;
+        const bool two_frames = frame_access::more(head);
         bool excess = false;
         for (bool rest = two_frames, first = true; rest; first = false) {
             message frame;
-            while (zmq_msg_recv(frame_access::raw(frame), socket_.get(), 0) < 0)
-                if (zmq_errno() != EINTR) return false;
-            rest = zmq_msg_more(frame_access::raw(frame)) != 0;
+            if (!frame_access::receive(socket_.get(), frame, 0)) return false;
+            rest = frame_access::more(frame);
             excess |= !first;
             if (first) tail = std::move(frame);
         }
@@ -240,7 +231,10 @@ void requester_core::accept(message head, message tail, bool two_frames) {
 
 void requester_core::answered(const header& top, message body) {
     const std::size_t at = top.correlation & 0xFFFFFFFFU;
-    if (top.kind == kind::bye) return fail_older_than(++era_);  // forgotten; the next request makes it known again
+    if (top.kind == kind::bye) {  // forgotten: this makes it known again
+        hello();
+        return fail_older_than(++era_);
+    }
     if (at >= slots_.size() || !slots_[at].owner || slots_[at].generation != top.correlation >> 32) {
         ++counts_.stale;
         return;

@@ -297,4 +297,29 @@ TEST(blocking_client, what_is_left_before_its_end_is_cancelled) {
     EXPECT_EQ(one.metrics().cancelled, 2U);
 }
 
+TEST(blocking_client, a_server_that_closes_it_is_no_reason_to_wait) {
+    served one;
+    one.routes.on("close", [](request& asked) { asked.peer().close(); });
+    one.routes.on("name", [](request& asked) { asked.reply(asked.peer().name()); });
+    one.routes.on("close_after", [](request& asked) {
+        asked.reply(std::string_view("bye"));
+        asked.peer().close();
+    });
+    blocking_client client(one.serve(), {.name = "ann"});
+    const auto begin = std::chrono::steady_clock::now();
+    try {
+        client.call("close", {}, patience);
+        ADD_FAILURE() << "an answer from a server that has closed the client";
+    } catch (const error& failure) {
+        EXPECT_EQ(failure.code(), errc::peer_gone) << failure.what();
+    }
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, patience / 2);
+    EXPECT_EQ(client.call("name", {}, patience).text(), "ann");
+    // A BYE that came between two requests is not the end of the second one.
+    EXPECT_EQ(client.call("close_after", {}, patience).text(), "bye");
+    ASSERT_TRUE(eventually([&] { return one.metrics().clients == 0; }));
+    std::this_thread::sleep_for(50ms);
+    EXPECT_EQ(client.call("name", {}, patience).text(), "ann");
+}
+
 }  // namespace

@@ -24,12 +24,19 @@ command_router& command_router::otherwise(router& next) {
     return *this;
 }
 
+// Often it is the command of the request before.
+const route* command_router::named(std::string_view command) noexcept {
+    if (last_ && last_->name == command) return last_;
+    const auto rule = rules_.find(command);
+    return rule == rules_.end() ? nullptr : last_ = &rule->second;
+}
+
 routing command_router::match(std::string_view command, const request& asked) {
     if (asked.binary()) return find(command, asked);
     const detail::json_command found = detail::find_command(asked.body().text(), unescaped_);
     if (found.failure == errc::malformed) return errc::malformed;
     if (found.failure == errc::none) {
-        if (const auto rule = rules_.find(found.name); rule != rules_.end()) return rule->second;
+        if (const route* rule = named(found.name)) return *rule;
     }
     if (next_) return next_->match(command, asked);
     if (fallback_) return *fallback_;
@@ -37,7 +44,7 @@ routing command_router::match(std::string_view command, const request& asked) {
 }
 
 routing command_router::find(std::string_view command, const request& asked) {
-    if (const auto rule = rules_.find(command); rule != rules_.end()) return rule->second;
+    if (const route* rule = named(command)) return *rule;
     if (next_) return next_->match(command, asked);
     if (fallback_) return *fallback_;
     return errc::unroutable;

@@ -159,7 +159,7 @@ void server_core::say_hello() {
     header top;
     top.kind = kind::hello;
     outgoing what = with_header(top, {}, {});
-    (void)send_now(front, what);
+    (void)send_now(front, what.head, nullptr);
 }
 
 call& server_core::spare_call() {
@@ -179,12 +179,10 @@ bool server_core::receive_one() noexcept {
     const bool no_id = static_cast<std::size_t>(id_bytes) > id.size() - 1;
     try {
         call& carrier = spare_call();
-        zmq_msg_t* frame = frame_access::raw(carrier.body);
-        while (zmq_msg_recv(frame, socket_.get(), 0) < 0)
-            if (zmq_errno() != EINTR) return false;
+        if (!frame_access::receive(socket_.get(), carrier.body, 0)) return false;
         ++counts_.received;
         counts_.bytes_in += carrier.body.size();
-        const bool more = zmq_msg_more(frame) != 0;
+        const bool more = frame_access::more(carrier.body);
         if (no_id)
             drop(more);
         else
@@ -199,9 +197,7 @@ void server_core::drop(bool more) noexcept {
     ++counts_.malformed;
     while (more) {
         message frame;
-        while (zmq_msg_recv(frame_access::raw(frame), socket_.get(), 0) < 0)
-            if (zmq_errno() != EINTR) return;
-        more = zmq_msg_more(frame_access::raw(frame)) != 0;
+        more = frame_access::receive(socket_.get(), frame, 0) && frame_access::more(frame);
     }
 }
 
@@ -211,10 +207,8 @@ void server_core::accept(std::string_view id, call& carrier, bool more) {
     bool excess = false;
     for (bool rest = more, first = true; rest; first = false) {
         message frame;
-        zmq_msg_t* raw = frame_access::raw(frame);
-        while (zmq_msg_recv(raw, socket_.get(), 0) < 0)
-            if (zmq_errno() != EINTR) return;
-        rest = zmq_msg_more(raw) != 0;
+        if (!frame_access::receive(socket_.get(), frame, 0)) return;
+        rest = frame_access::more(frame);
         counts_.bytes_in += frame.size();
         excess |= !first;
         if (first) tail = std::move(frame);
@@ -241,7 +235,7 @@ void server_core::accept(std::string_view id, call& carrier, bool more) {
     dispatch(carrier, {});
 }
 
-void server_core::accept_binary(client_state& from, call& carrier, message tail, bool two_frames) {
+void server_core::accept_binary(client_state& from, call& carrier, message&& tail, bool two_frames) {
     const std::optional<header> top = decode(carrier.body.bytes());
     if (!top || top->name_bytes > name_bytes_max) return malformed(carrier, "no valid header");
     carrier.correlation = top->correlation;
@@ -267,17 +261,19 @@ void server_core::accept_binary(client_state& from, call& carrier, message tail,
 }
 
 void server_core::control(client_state& from, const header& top, std::string_view name) {
-    const auto is_it = [&](call& one) { return one.binary && one.correlation == top.correlation; };
+    const auto place = from.by_number.find(top.correlation);
+    call* const one = place == from.by_number.end() ? nullptr : place->second;
     switch (top.kind) {
         case kind::hello:
             from.name = name;
             return;
         case kind::bye:
             if (worker_) return begin_stop(std::chrono::milliseconds(top.credit_messages));
+            send_queued(from);
             leave(from, errc::peer_gone);
             return;
         case kind::credit:
-            if (call* one = from.running.find(is_it)) {
+            if (one && !one->waiting) {
                 // A client that grants more than it could ever use gains nothing by it.
                 constexpr std::int64_t credit_max = std::int64_t{1} << 40;
                 one->credit_messages = std::min(one->credit_messages + top.credit_messages, credit_max);
@@ -286,11 +282,10 @@ void server_core::control(client_state& from, const header& top, std::string_vie
             }
             return;
         case kind::cancel:
-            if (call* one = from.running.find([&](call& of) { return is_it(of) && !of.stop_requested(); })) {
+            if (one && one->waiting)
+                refuse(*one, errc::cancelled);
+            else if (one && one->running && !one->stop_requested())
                 one->stop(errc::cancelled);
-            } else if (call* queued = from.waiting.find(is_it)) {
-                refuse(*queued, errc::cancelled);
-            }
             return;
         default:
             ++counts_.malformed;
@@ -358,7 +353,8 @@ void server_core::stop_step() {
 
 void server_core::maybe_close() noexcept {
     if (!stopping_ || closed_) return;
-    if (handlers_ == 0 && waiting_ == 0 && outbound_bytes_ == 0 && backgrounds_.empty()) close();
+    const bool sending = outbound_bytes_ > 0 || !held_.empty();
+    if (handlers_ == 0 && waiting_ == 0 && !sending && backgrounds_.empty()) close();
 }
 
 void server_core::close() noexcept {

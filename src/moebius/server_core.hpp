@@ -13,6 +13,7 @@
 #include <moebius/server.hpp>
 
 #include <atomic>
+#include <climits>
 #include <cstdint>
 #include <exception>
 #include <functional>
@@ -56,12 +57,12 @@ public:
     [[nodiscard]] server_metrics metrics() const noexcept;
 
     // client and request
-    send_op send_to(client_state& to, message body);
-    errc try_send(client_state& to, message body);
+    send_op send_to(client_state& to, message&& body);
+    errc try_send(client_state& to, message&& body);
     void close_client(client_state& one) noexcept;
     void subscribe(client_state& one, std::string_view topic);
     void unsubscribe(client_state& one, std::string_view topic) noexcept;
-    send_op answer(call& of, kind what, message body, errc code = errc::none);
+    send_op answer(call& of, kind what, message&& body, errc code = errc::none);
     void abandoned(call& of) noexcept;  // its request handle is gone
     [[nodiscard]] static client handle(client_state& of) noexcept { return {of, of.generation}; }
     // Of a binary request, before its body is taken.
@@ -69,7 +70,7 @@ public:
     static void pong(request& asked);
 
     // send_op
-    [[nodiscard]] errc attempt(send_op& one);
+    [[nodiscard]] errc attempt(const send_op& one, message&& body);
     void lost(client_state* to, errc why) noexcept;
 
     // jobs of calls and clients
@@ -114,7 +115,7 @@ private:
     bool receive_one() noexcept override;
     void drop(bool more) noexcept;
     void accept(std::string_view id, call& carrier, bool more);
-    void accept_binary(client_state& from, call& carrier, message tail, bool two_frames);
+    void accept_binary(client_state& from, call& carrier, message&& tail, bool two_frames);
     void control(client_state& from, const header& top, std::string_view name);
     void log_failure(std::string_view what) noexcept;  // inside a catch block
     void maybe_close() noexcept;
@@ -122,11 +123,12 @@ private:
 
     // dispatch.cpp
     void dispatch(call& one, std::string_view name);
-    void place(call& one, request asked, strategy how);
-    void enqueue(call& one, request asked) noexcept;
+    void place(call& one, request&& asked, strategy how);
+    void enqueue(call& one, request&& asked) noexcept;
     [[nodiscard]] bool hold(call& one) noexcept;
-    void run(call& one, request asked) noexcept;
+    void run(call& one, request&& asked) noexcept;
     void start(call& one) noexcept;
+    void number(call& one) noexcept;
     void finish(call& one) noexcept;
     void drop_waiting(client_state& of, errc why) noexcept;
     void refuse(call& one, errc why, std::string_view text = {}) noexcept;
@@ -140,12 +142,20 @@ private:
     [[nodiscard]] bool blocked() const noexcept override { return !blocked_.empty(); }
     bool retry_blocked() noexcept override;
     enum class sent : std::uint8_t { all, no_room, gone };
-    [[nodiscard]] sent send_now(const client_state& to, outgoing& what) noexcept;
-    [[nodiscard]] bool has_room(const client_state& to, std::size_t bytes) const noexcept;
-    [[nodiscard]] errc deliver(client_state& to, outgoing what);
+    [[nodiscard]] sent send_now(const client_state& to, message& head, message* tail) noexcept;
+    void batch_ended() noexcept override;
+    unsigned send_queued(client_state& to, unsigned most = UINT_MAX) noexcept;
+    void block(client_state& to) noexcept;
+    [[nodiscard]] static bool finished(const call& of, kind what, message& body) noexcept;
+    [[nodiscard]] bool has_room(client_state& to, std::size_t bytes) noexcept;
+    [[nodiscard]] errc deliver(client_state& to, message&& head, message* tail = nullptr);
+    [[nodiscard]] errc deliver(client_state& to, outgoing&& what) {
+        return deliver(to, std::move(what.head), what.two_frames ? &what.tail : nullptr);
+    }
+    [[nodiscard]] errc send_unasked(client_state& to, message&& body);
     void retry_senders(client_state& of) noexcept;
     [[nodiscard]] std::size_t send_to_all(const std::vector<client_state*>& them, std::string_view topic, message body);
-    [[nodiscard]] outgoing compose(const call& of, kind what, message body, errc code) const;
+    [[nodiscard]] outgoing compose(const call& of, kind what, message&& body, errc code) const;
 
     // departures.cpp
     void found_empty() noexcept override;
@@ -170,7 +180,8 @@ private:
     client_table clients_;
     std::vector<std::unique_ptr<call>> calls_;
     std::vector<call*> free_calls_;
-    list<client_state> blocked_;
+    list<client_state> held_;     // have messages that go out at the end of the turn
+    list<client_state> blocked_;  // have messages for which libzmq had no room
     std::unordered_map<int, client_state*> by_origin_;
     std::vector<std::pair<client_state*, std::uint32_t>> perhaps_gone_;
     std::unordered_map<std::string, std::vector<client_state*>> topics_;

@@ -18,12 +18,6 @@ namespace {
 
 constexpr int no_limit = 0;
 
-bool send_frame(void* socket, message& frame, int flags) noexcept {
-    while (zmq_msg_send(frame_access::raw(frame), socket, flags | ZMQ_DONTWAIT) < 0)
-        if (zmq_errno() != EINTR) return false;
-    return true;
-}
-
 }  // namespace
 
 worker_pool_core::worker_pool_core(loop& on, worker_pool_options with)
@@ -161,10 +155,10 @@ void worker_pool_core::control(const worker_slot& to, header top) noexcept {
 // With MANDATORY the first frame decides: nobody there, or all frames go.
 bool worker_pool_core::send(const worker_slot& to, outgoing& what) noexcept {
     message address(to.id_), envelope(worker_envelope);
-    if (!send_frame(socket_.get(), address, ZMQ_SNDMORE)) return false;
-    bool sent = send_frame(socket_.get(), envelope, ZMQ_SNDMORE);
-    sent = sent && send_frame(socket_.get(), what.head, what.two_frames ? ZMQ_SNDMORE : 0);
-    sent = sent && (!what.two_frames || send_frame(socket_.get(), what.tail, 0));
+    if (!frame_access::send(socket_.get(), address, ZMQ_SNDMORE)) return false;
+    bool sent = frame_access::send(socket_.get(), envelope, ZMQ_SNDMORE);
+    sent = sent && frame_access::send(socket_.get(), what.head, what.two_frames ? ZMQ_SNDMORE : 0);
+    sent = sent && (!what.two_frames || frame_access::send(socket_.get(), what.tail, 0));
     pump_.touched();
     return sent;
 }
@@ -176,10 +170,9 @@ bool worker_pool_core::receive_one() noexcept {
     std::size_t count = 0;
     for (bool more = true; more; ++count) {
         message excess;
-        zmq_msg_t* frame = frame_access::raw(count < frames.size() ? frames[count] : excess);
-        while (zmq_msg_recv(frame, socket_.get(), count == 0 ? ZMQ_DONTWAIT : 0) < 0)
-            if (zmq_errno() != EINTR) return false;
-        more = zmq_msg_more(frame) != 0;
+        message& frame = count < frames.size() ? frames[count] : excess;
+        if (!frame_access::receive(socket_.get(), frame, count == 0 ? ZMQ_DONTWAIT : 0)) return false;
+        more = frame_access::more(frame);
     }
     const auto from = std::find_if(slots_.begin(), slots_.end(), [&](const std::unique_ptr<worker_slot>& one) {
         return one->now_ != state::empty && one->id_ == frames[0].text();
