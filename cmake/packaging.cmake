@@ -10,7 +10,8 @@ file(MAKE_DIRECTORY ${help_directory})
 # written_from_help(TARGET FILE KIND [TEMPLATE]): FILE is what from_help writes for the program of TARGET.
 function(written_from_help target file kind)
     add_custom_command(OUTPUT ${help_directory}/${file}
-        COMMAND Python3::Interpreter -B ${from_help} ${kind} $<TARGET_FILE:${target}> ${ARGN} > ${help_directory}/${file}
+        COMMAND Python3::Interpreter -B ${from_help} ${kind} $<TARGET_FILE:${target}> ${ARGN}
+                > ${help_directory}/${file}
         DEPENDS ${target} ${from_help} ${ARGN}
         VERBATIM)
 endfunction()
