@@ -4,6 +4,10 @@
 
 #include <tstreams/error.hpp>
 
+#include <set>
+#include <string_view>
+#include <tuple>
+
 namespace tstreams::server {
 
 namespace {
@@ -32,14 +36,16 @@ void transactions(exposition& to, const core::broker_counters& broker) {
 void oldest(exposition& to, const figures& now) {
     const double age = now.oldest.empty() ? 0 : static_cast<double>(now.oldest.front().age.count()) / 1000;
     to.gauge("tstreams_oldest_open_transaction_seconds", "Age of the oldest open transaction; 0: none.", age);
-    to.family("tstreams_old_open_transaction_seconds", "Ages of the five oldest open transactions.", "gauge");
+    to.family("tstreams_old_open_transaction_seconds", "Of the five oldest that are open for over 5 s.", "gauge");
+    std::set<std::tuple<std::string_view, partition_number, std::string_view>> shown;
     for (const open_transaction_info& one : now.oldest) {
+        // Without its id, and not the short ones: each would be a series of its own, and for good.
+        if (one.age < std::chrono::seconds(5)) break;
+        if (!shown.emplace(one.stream, one.transaction.partition, one.transaction.client).second) continue;
         const std::string partition = std::to_string(one.transaction.partition);
-        const std::string id = std::to_string(one.transaction.id.value());
-        to.sample(
-            "tstreams_old_open_transaction_seconds",
-            {{"stream", one.stream}, {"partition", partition}, {"transaction", id}, {"client", one.transaction.client}},
-            static_cast<double>(one.age.count()) / 1000);
+        to.sample("tstreams_old_open_transaction_seconds",
+                  {{"stream", one.stream}, {"partition", partition}, {"client", one.transaction.client}},
+                  static_cast<double>(one.age.count()) / 1000);
     }
     to.family("tstreams_client_open_transactions", "Of the five clients with the most, added up by name.", "gauge");
     for (std::size_t i = 0; i < now.busiest.size(); ++i) {

@@ -11,6 +11,7 @@
 
 #include <charconv>
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <mutex>
 #include <string_view>
@@ -84,7 +85,7 @@ public:
         endpoint_ =
             "http://" + (bound.address().is_v6() ? "[" + host + "]" : host) + ":" + std::to_string(bound.port());
         accept();
-        thread_ = std::thread([this] { io_.run(); });
+        thread_ = std::thread([this] { run(); });
     }
     ~http() {
         io_.stop();
@@ -141,6 +142,18 @@ private:
         http_::request_parser<http_::empty_body> parser;
         answer response;
     };
+
+    // One answer that cannot be made is no reason to end a server.
+    void run() noexcept {
+        for (;;) {
+            try {
+                io_.run();
+                return;
+            } catch (const std::exception&) {
+                continue;
+            }
+        }
+    }
 
     void accept() {
         acceptor_.async_accept([this](beast::error_code failure, tcp::socket socket) {
@@ -200,10 +213,10 @@ private:
     }
 
     const monitor_options options_;
-    asio::io_context io_{1};
+    std::size_t visits_ = 0;  // on the thread
+    asio::io_context io_{1};  // with it the last visits go, and count themselves out
     tcp::acceptor acceptor_;
     asio::steady_timer pause_{io_};
-    std::size_t visits_ = 0;  // on the thread
     std::string endpoint_;
     mutable std::mutex mutex_;
     phase phase_ = phase::starting;

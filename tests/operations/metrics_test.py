@@ -72,8 +72,9 @@ class Metrics(ServedTest):
         self.assertEqual(samples["tstreams_sessions"], 1)
         self.assertEqual(total(samples, "moebius_clients "), 0)
         self.assertEqual(samples["moebius_clients"], 1)
-        self.assertTrue(any(re.match(r'tstreams_old_open_transaction_seconds\{stream="orders",partition="0",', one)
-                            for one in samples), samples)
+        old = wait_for("its series", lambda: [one for one in daemon.metrics().items() if one[0].startswith(
+            'tstreams_old_open_transaction_seconds{stream="orders",partition="0",client="')])
+        self.assertGreaterEqual(old[0][1], 5)
         self.assertEqual(total(samples, "tstreams_client_open_transactions{"), 1)
         listed = daemon.tool("txn", "list").split("\t")
         self.assertEqual((listed[0], listed[1]), ("orders", "0"))
