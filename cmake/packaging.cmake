@@ -73,7 +73,7 @@ set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_NAME tstreams)
 set(CPACK_DEBIAN_RUNTIME_PACKAGE_SECTION net)
-set(CPACK_DEBIAN_RUNTIME_DESCRIPTION "Transactional persistent queues: tool and daemon
+set(CPACK_DEBIAN_RUNTIME_DESCRIPTION "The tool and the daemon.
  Streams that are written and read exactly once, in batches of any size that
  become visible as a whole or not at all. The tool tstreams works on a
  directory, or on what the daemon tstreamsd serves on this machine and others.")
@@ -84,7 +84,7 @@ set(CPACK_DEBIAN_RUNTIME_PACKAGE_CONTROL_EXTRA
 set(CPACK_DEBIAN_DEV_PACKAGE_NAME libtstreams-dev)
 set(CPACK_DEBIAN_DEV_PACKAGE_SECTION libdevel)
 set(CPACK_DEBIAN_DEV_PACKAGE_SHLIBDEPS OFF)
-set(CPACK_DEBIAN_DEV_DESCRIPTION "Transactional persistent queues: C++20 library
+set(CPACK_DEBIAN_DEV_DESCRIPTION "The C++20 library.
  Headers, static libraries, and files for CMake and pkg-config of T-streams,
  of the ZeroMQ server framework Moebius, and of their coroutines, weave.")
 set(CPACK_DEBIAN_DEV_PACKAGE_DEPENDS "libboost1.81-dev, libzmq3-dev, librocksdb-dev, libisal-dev")
