@@ -48,6 +48,7 @@ void add_consume_command(CLI::App& app, invocation& call);
 void add_txn_commands(CLI::App& app, invocation& call);
 void add_offset_commands(CLI::App& app, invocation& call);
 void add_retention_commands(CLI::App& app, invocation& call);
+void add_server_commands(CLI::App& app, invocation& call);
 void add_verify_command(CLI::App& app, invocation& call);
 
 }  // namespace tstreams::cli

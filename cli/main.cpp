@@ -57,6 +57,7 @@ void describe(CLI::App& app, invocation& call) {
     add_txn_commands(app, call);
     add_offset_commands(app, call);
     add_retention_commands(app, call);
+    add_server_commands(app, call);
     add_verify_command(app, call);
     CLI::App* version = app.add_subcommand("version", "Print the version");
     version->footer("Example:\n  tstreams version");

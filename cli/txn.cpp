@@ -1,11 +1,13 @@
 // tstreams txn list|show|abort
 #include "cli/invocation.hpp"
 
+#include "cli/duration.hpp"
 #include "cli/starting_point.hpp"
 #include "cli/table.hpp"
 #include "cli/timestamp.hpp"
 
 #include <nlohmann/json.hpp>
+#include <tstreams/admin.hpp>
 
 #include <limits>
 #include <memory>
@@ -53,10 +55,30 @@ struct list_request {
     std::string stream;
     std::optional<partition_number> partition;
     std::string state;
+    std::uint32_t limit = 100;
     bool json = false;
 };
 
+// Without a stream: what is open in all of them.
+exit_code run_list_open(const list_request& request, const surroundings& here) {
+    if (request.state == "checkpointed") throw usage_error("--state checkpointed needs a STREAM");
+    table rows(here.out, {"STREAM", "PARTITION", "TRANSACTION", "OPENED", "AGE", "EXPIRES", "CLIENT"});
+    for (const open_transaction_info& one : open_transactions(here.place.open(), request.limit)) {
+        const transaction_info& info = one.transaction;
+        if (request.json) {
+            print_json(here.out, one.stream, info);
+            continue;
+        }
+        rows.row({one.stream, std::to_string(info.partition), std::to_string(info.id.value()),
+                  format_timestamp(info.id.time()), format_duration(one.age), format_timestamp(info.expires),
+                  info.client});
+    }
+    rows.finish();
+    return exit_code::success;
+}
+
 exit_code run_list(const list_request& request, const surroundings& here) {
+    if (request.stream.empty()) return run_list_open(request, here);
     constexpr std::uint32_t page_max = 1000;
     here.about.stream = request.stream;
     client store = here.place.open();
@@ -130,14 +152,18 @@ exit_code run_show(const one_request& request, const surroundings& here) {
 
 void add_list(CLI::App& group, invocation& call) {
     const auto request = std::make_shared<list_request>();
-    CLI::App* command = group.add_subcommand("list", "List the open and the checkpointed transactions of a stream");
-    command->add_option("STREAM", request->stream)->required();
+    CLI::App* command = group.add_subcommand(
+        "list", "List the transactions of a stream; without one, the open ones of all streams, oldest first");
+    command->add_option("STREAM", request->stream, "Its open and its checkpointed ones");
     command->add_option("PARTITION", request->partition, "Only of this one; default: all")->check(check_number);
     command->add_option("--state", request->state, "Only these: open or checkpointed")
         ->type_name("STATE")
         ->check(CLI::IsMember({"open", "checkpointed"}));
+    command->add_option("--limit", request->limit, "Without a STREAM: at most this many, 1 to 10000; default: 100")
+        ->type_name("NUMBER")
+        ->check(CLI::Range(1, 10'000));
     command->add_flag("--json", request->json, "One JSON object a line");
-    command->footer("Example:\n  tstreams txn list orders --state open");
+    command->footer("Examples:\n  tstreams txn list orders --state open\n  tstreams txn list");
     command->callback(
         [request, &call] { call.action = [request](const surroundings& here) { return run_list(*request, here); }; });
 }

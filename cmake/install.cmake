@@ -10,19 +10,20 @@ function(install_package name)
     cmake_parse_arguments(P "" "DESCRIPTION" "PUBLIC;PRIVATE" ${ARGN})
     set(place ${CMAKE_INSTALL_LIBDIR}/cmake/${name})
     install(DIRECTORY include/${name} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
-            FILES_MATCHING PATTERN "*.hpp" PATTERN "*.def")
+            COMPONENT dev FILES_MATCHING PATTERN "*.hpp" PATTERN "*.def")
     add_dependencies(tstreams_installed ${name})
     install(TARGETS ${name} EXPORT ${name}_targets
-            ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
-            LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
-            RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-    install(EXPORT ${name}_targets NAMESPACE ${name}:: DESTINATION ${place} FILE ${name}-targets.cmake)
+            ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT dev
+            LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT runtime NAMELINK_COMPONENT dev
+            RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT runtime)
+    install(EXPORT ${name}_targets NAMESPACE ${name}:: DESTINATION ${place} FILE ${name}-targets.cmake
+            COMPONENT dev)
     configure_package_config_file(cmake/${name}-config.cmake.in ${PROJECT_BINARY_DIR}/${name}-config.cmake
                                   INSTALL_DESTINATION ${place})
     write_basic_package_version_file(${PROJECT_BINARY_DIR}/${name}-config-version.cmake
                                      COMPATIBILITY SameMinorVersion)
     install(FILES ${PROJECT_BINARY_DIR}/${name}-config.cmake ${PROJECT_BINARY_DIR}/${name}-config-version.cmake
-            DESTINATION ${place})
+            DESTINATION ${place} COMPONENT dev)
 
     # A static library does not know what it needs, so its users are told.
     set(package_name ${name})
@@ -34,7 +35,7 @@ function(install_package name)
         set(package_pc_libs_private "")
     endif()
     configure_file(cmake/package.pc.in ${PROJECT_BINARY_DIR}/${name}.pc @ONLY)
-    install(FILES ${PROJECT_BINARY_DIR}/${name}.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+    install(FILES ${PROJECT_BINARY_DIR}/${name}.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT dev)
 endfunction()
 
 install_package(weave DESCRIPTION "Coroutines of T-streams and Moebius" PRIVATE -pthread)

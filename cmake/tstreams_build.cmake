@@ -10,6 +10,15 @@ function(tstreams_compile target)
     set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF POSITION_INDEPENDENT_CODE ON)
     target_compile_options(${target} PRIVATE
         -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wnon-virtual-dtor)
+    if(TSTREAMS_HARDEN)
+        target_compile_options(${target} PRIVATE
+            -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3 -D_GLIBCXX_ASSERTIONS -fstack-protector-strong
+            -fstack-clash-protection -ftrivial-auto-var-init=zero)
+        if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+            target_compile_options(${target} PRIVATE -fcf-protection=full)
+        endif()
+        target_link_options(${target} PRIVATE -pie -Wl,-z,relro,-z,now,-z,noexecstack)
+    endif()
     if(TSTREAMS_SANITIZE)
         target_compile_options(${target} PRIVATE -fsanitize=${TSTREAMS_SANITIZE} -fno-omit-frame-pointer)
         target_link_options(${target} PUBLIC -fsanitize=${TSTREAMS_SANITIZE})

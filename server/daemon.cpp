@@ -2,6 +2,10 @@
 
 #include "client/store.hpp"
 #include "server/loop_clock.hpp"
+#include "server/metrics.hpp"
+#include "server/monitor.hpp"
+#include "server/overview.hpp"
+#include "server/process.hpp"
 #include "server/routes.hpp"
 
 #include <moebius/server.hpp>
@@ -41,6 +45,7 @@ public:
         : options_(std::move(options)), loop_(loop_options_of(options_)), clock_(loop_) {}
 
     void run() {
+        if (!options_.metrics.empty()) watch();
         store_ = loop_.run(open());
         std::exception_ptr failure;
         try {
@@ -61,6 +66,15 @@ private:
         return detail::open_store(std::move(place), std::move(chosen), loop_, clock_);
     }
 
+    void watch() {
+        monitor_options chosen;
+        chosen.address = options_.metrics;
+        chosen.beyond_loopback = options_.metrics_beyond_loopback;
+        monitor_.emplace(chosen);
+        if (chosen.beyond_loopback) loop_.log("the metrics may be read by everybody who reaches their address");
+        loop_.log("metrics at " + monitor_->endpoint() + "/metrics");
+    }
+
     void serve() {
         routes_options chosen;
         chosen.limits.sessions = options_.clients_max;
@@ -70,15 +84,32 @@ private:
         moebius::server server(loop_, calls.router(), server_options_of(options_));
         std::vector<std::string> bound;
         for (const std::string& endpoint : options_.listen) bound.push_back(server.bind(endpoint).endpoint());
-        server.every(housekeeping_period, [&] { server.spawn(calls.end_silent_sessions()); });
+        overview all({"tstreamsd " TSTREAMS_VERSION, options_.store, bound}, *store_, server, calls, clock_);
+        calls.show(all);
+        server.every(housekeeping_period, [&] {
+            server.spawn(calls.end_silent_sessions());
+            tell(all);
+        });
         loop_.on_signal([&](int) { stop(server, calls); });
+        tell(all);
+        if (monitor_) monitor_->become(phase::ready);
+        notify_manager("READY=1");
         if (options_.ready) options_.ready(bound);
         server.run();
+    }
+
+    // Every second: the loop turns, and this is what it has done.
+    void tell(overview& all) {
+        constexpr std::uint32_t top = 5;
+        if (monitor_) monitor_->publish(metrics_text(all.now(top)));
+        if (watched_) notify_manager("WATCHDOG=1");
     }
 
     // The first signal lets what is in flight end, the second does not.
     void stop(moebius::server& server, routes& calls) {
         if (std::exchange(stopping_, true)) return server.stop(std::chrono::seconds(0));
+        notify_manager("STOPPING=1");
+        if (monitor_) monitor_->become(phase::stopping);
         if (options_.stopping) options_.stopping();
         calls.end_waits();
         server.stop(options_.drain);
@@ -88,6 +119,8 @@ private:
     moebius::loop loop_;
     loop_clock clock_;
     std::unique_ptr<detail::store> store_;
+    std::optional<monitor> monitor_;
+    const bool watched_ = manager_watches();
     bool stopping_ = false;
 };
 

@@ -24,6 +24,10 @@ int main(int argc, char** argv) {
     CLI::App app("Serves a T-streams store", "tstreamsd");
     app.add_option("--store", options.store, "The store, for example file:/var/lib/tstreams")->required();
     app.add_option("--listen", options.listen, "ipc:///run/tstreams/socket, tcp://127.0.0.1:7420")->required();
+    app.add_option("--metrics", options.metrics,
+                   "Metrics for Prometheus, /healthz and /readyz over HTTP at [ADDRESS:]PORT; default: nowhere");
+    app.add_flag("--metrics-beyond-loopback", options.metrics_beyond_loopback,
+                 "--metrics may name an address that other machines reach");
     app.set_version_flag("--version", "tstreamsd " TSTREAMS_VERSION);
     try {
         app.parse(argc, argv);

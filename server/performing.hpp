@@ -108,6 +108,9 @@ struct performer {
     [[nodiscard]] auto operator()(wire::delete_offset_call call) const {
         return done(broker.delete_offset(call.stream, std::move(call.consumer), call.take_over));
     }
+    [[nodiscard]] auto operator()(const wire::list_open_call& call) const {
+        return broker.list_open(std::clamp(call.limit, 1u, 10'000u));
+    }
 
 private:
     static weave::task<wire::nothing> nothing() { co_return wire::nothing{}; }

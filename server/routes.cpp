@@ -1,12 +1,14 @@
 #include "server/routes.hpp"
 
 #include "server/interruption.hpp"
+#include "server/overview.hpp"
 #include "server/performing.hpp"
 #include "wire/envelope.hpp"
 
 #include <moebius/task.hpp>
 #include <tstreams/error.hpp>
 
+#include <algorithm>
 #include <concepts>
 #include <memory>
 #include <span>
@@ -26,10 +28,6 @@ moebius::message to_message(std::string bytes) {
     auto* const owned = new std::string(std::move(bytes));
     return moebius::message::adopt(std::as_writable_bytes(std::span(owned->data(), owned->size())),
                                    [owned] { delete owned; });
-}
-
-moebius::message failure_message(const std::exception_ptr& failure) {
-    return to_message(wire::encode_failure(failure));
 }
 
 }  // namespace
@@ -68,6 +66,9 @@ routes::routes(core::service& broker, weave::executor& home, ports::clock& clock
     add<wire::list_offsets_call>();
     add<wire::set_offset_call>();
     add<wire::delete_offset_call>();
+    add<wire::list_open_call>();
+    add<wire::server_status_call>();
+    add<wire::server_clients_call>();
 }
 
 template <class Call>
@@ -82,7 +83,7 @@ weave::task<void> routes::serve(moebius::request asked) {
     try {
         body = co_await answer<Call>(&asked);
     } catch (...) {
-        body = failure_message(std::current_exception());
+        body = refuse(std::current_exception());
     }
     try {
         co_await asked.reply(std::move(body));  // waits for room in the client's budget
@@ -117,10 +118,13 @@ weave::task<moebius::message> routes::answer_in_session(const moebius::request* 
             co_await known.answer->ready.wait();
             co_return known.answer->body.share();
         }
+        const ports::steady_time begun = clock_.now();
         try {
             known.answer->body = to_message(wire::encode_reply(co_await perform(of->id, std::move(call))));
+            if constexpr (std::same_as<Call, wire::commit_call>)
+                counted_.commit_microseconds.add(static_cast<std::uint64_t>((clock_.now() - begun).count()));
         } catch (...) {
-            known.answer->body = failure_message(std::current_exception());
+            known.answer->body = refuse(std::current_exception());
         }
         known.answer->ready.set();
         co_return known.answer->body.share();
@@ -157,6 +161,10 @@ template <class Call>
 weave::task<typename Call::reply> routes::perform(core::session_id session, Call call) {
     if constexpr (std::same_as<Call, wire::wait_readable_call>) {
         return wait_readable(session, std::move(call));
+    } else if constexpr (std::same_as<Call, wire::server_status_call>) {
+        return status();
+    } else if constexpr (std::same_as<Call, wire::server_clients_call>) {
+        return list_clients(call.limit);
     } else {
         const performer with{broker_, session, clock_.now()};
         return with(std::move(call));
@@ -192,7 +200,7 @@ weave::task<void> routes::follow(moebius::request asked) {
     } catch (const moebius::error&) {
         co_return;  // the follower has left
     } catch (...) {
-        failure = failure_message(std::current_exception());
+        failure = refuse(std::current_exception());
     }
     if (!failure.empty()) co_await asked.write(std::move(failure));
     co_await asked.finish();
@@ -249,6 +257,19 @@ weave::task<wire::followed> routes::next_of(const wire::follow_call& call, parti
         item.broken = true;  // the follower hears why when it reads
     }
     co_return item;
+}
+
+weave::task<server_status> routes::status() {
+    co_return overview_->status();
+}
+
+weave::task<std::vector<server_client>> routes::list_clients(std::uint32_t limit) {
+    co_return overview_->clients(std::clamp(limit, 1u, 10'000u));
+}
+
+moebius::message routes::refuse(const std::exception_ptr& failure) {
+    counted_.count_refusal(failure);
+    return to_message(wire::encode_failure(failure));
 }
 
 void routes::end_waits() {

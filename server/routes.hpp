@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/service.hpp"
+#include "server/counters.hpp"
 #include "server/sessions.hpp"
 
 #include <moebius/request.hpp>
@@ -14,6 +15,8 @@
 #include <vector>
 
 namespace tstreams::server {
+
+class overview;
 
 struct routes_options {
     session_limits limits{};
@@ -32,6 +35,9 @@ public:
     // Ends the sessions of clients that are gone; to be called every now and then.
     weave::task<void> end_silent_sessions();
     [[nodiscard]] const sessions& clients() const noexcept { return sessions_; }
+    [[nodiscard]] const call_counters& counters() const noexcept { return counted_; }
+    // Who answers what operators ask; before the server runs.
+    void show(const overview& all) noexcept { overview_ = &all; }
 
 private:
     template <class Call>
@@ -50,6 +56,9 @@ private:
     weave::task<void> follow_until_stopped(moebius::request* asked);
     weave::task<wire::followed> next_of(const wire::follow_call& call, partition_number partition,
                                         transaction_id after);
+    weave::task<server_status> status();
+    weave::task<std::vector<server_client>> list_clients(std::uint32_t limit);
+    moebius::message refuse(const std::exception_ptr& failure);
     weave::task<std::vector<partition_number>> wait_readable(core::session_id session, wire::wait_readable_call call);
 
     core::service& broker_;
@@ -57,6 +66,8 @@ private:
     const routes_options options_;
     sessions sessions_;
     moebius::command_router rules_;
+    const overview* overview_ = nullptr;
+    call_counters counted_;
     bool stopping_ = false;
     std::uint64_t last_wait_ = 0;
     std::multimap<core::session_id, std::uint64_t> waits_;

@@ -64,6 +64,7 @@ void committer::stage_dead(const frame_place& frame) {
 
 void committer::enlist(waiter& one) {
     group_.waiters.push(one);
+    ++group_.commits;
     if (one.level == durability::kind::sync) {
         group_.wants_sync = true;
     } else {
@@ -137,6 +138,7 @@ position committer::append(const group& written) {
         const position end = log_.append_commit(written.payload, frames_.oldest_undecided());
         last_commit_end_ = end;
         ++groups_;
+        group_commits_.add(written.commits);
         return end;
     } catch (const error&) {
         for (const frame_place& frame : written.dead) frames_.not_dropped(frame);
@@ -208,13 +210,16 @@ void committer::request_sync() {
     if (sync_running_) return;
     sync_running_ = true;
     sync_thread_.run([this] {
+        const auto begun = std::chrono::steady_clock::now();
         log_.sync_all();
-        letters_.send([this] { sync_done(); });
+        const auto took = std::chrono::ceil<std::chrono::microseconds>(std::chrono::steady_clock::now() - begun);
+        letters_.send([this, took] { sync_done(took); });
     });
 }
 
-void committer::sync_done() {
+void committer::sync_done(std::chrono::microseconds took) {
     sync_running_ = false;
+    sync_microseconds_.add(static_cast<std::uint64_t>(took.count()));
     if (failure_.failed()) {
         fail_waiters();
         return resume_ready();

@@ -10,6 +10,7 @@
 #include "engines/local/worker.hpp"
 
 #include <tstreams/ports/clock.hpp>
+#include <tstreams/ports/histogram.hpp>
 #include <tstreams/types.hpp>
 #include <weave/executor.hpp>
 
@@ -132,11 +133,14 @@ public:
     void finish();
 
     [[nodiscard]] std::uint64_t groups() const noexcept { return groups_; }
+    [[nodiscard]] const ports::histogram& group_commits() const noexcept { return group_commits_; }
+    [[nodiscard]] const ports::histogram& sync_microseconds() const noexcept { return sync_microseconds_; }
 
 private:
     struct group {
         std::string payload;
         waiter_list waiters;
+        std::uint32_t commits = 0;  // how many wait
         std::vector<frame_place> live;
         std::vector<frame_place> dead;
         bool forced = false;  // written even without changes, to move the index on
@@ -162,7 +166,7 @@ private:
     void clear(group& used);
 
     void request_sync();
-    void sync_done();
+    void sync_done(std::chrono::microseconds took);
     void sync_within(std::chrono::milliseconds time);
     void start_index_flush();
     void resume_index();
@@ -207,6 +211,8 @@ private:
     position idle_seen_;
 
     std::uint64_t groups_ = 0;
+    ports::histogram group_commits_;
+    ports::histogram sync_microseconds_;
 };
 
 }  // namespace tstreams::local

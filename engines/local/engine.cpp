@@ -212,6 +212,8 @@ counters engine::counters() const {
     local::counters now;
     now.commits = all.row_port->commits();
     now.groups = all.commits->groups();
+    now.group_commits = all.commits->group_commits();
+    now.sync_microseconds = all.commits->sync_microseconds();
     now.fsyncs = all.log.fsyncs();
     now.log_bytes_written = all.log.bytes_written();
     now.log_files = all.log.sizes().size() + 1;

@@ -9,6 +9,7 @@
 
 #include <tstreams/ports/blob_store.hpp>
 #include <tstreams/ports/clock.hpp>
+#include <tstreams/ports/histogram.hpp>
 #include <tstreams/ports/key_value.hpp>
 #include <weave/executor.hpp>
 #include <weave/task.hpp>
@@ -32,9 +33,11 @@ struct options {
 };
 
 struct counters {
-    std::uint64_t commits = 0;  // acknowledged
-    std::uint64_t groups = 0;   // commit records written
-    std::uint64_t fsyncs = 0;   // of log files
+    std::uint64_t commits = 0;       // acknowledged
+    std::uint64_t groups = 0;        // commit records written
+    std::uint64_t fsyncs = 0;        // of log files
+    ports::histogram group_commits;  // how many a record carries
+    ports::histogram sync_microseconds;
     std::uint64_t log_bytes_written = 0;
     std::uint64_t log_files = 0;
     std::uint64_t live_bytes = 0;  // of blobs that commits cover; rises for a moment after open

@@ -2,6 +2,7 @@
 // <tstreams/async.hpp> adds the asynchronous twins.
 #pragma once
 
+#include <tstreams/admin.hpp>
 #include <tstreams/checkpoint_group.hpp>
 #include <tstreams/client.hpp>
 #include <tstreams/codec.hpp>
@@ -9,6 +10,7 @@
 #include <tstreams/error.hpp>
 #include <tstreams/producer.hpp>
 #include <tstreams/received_transaction.hpp>
+#include <tstreams/status.hpp>
 #include <tstreams/subscriber.hpp>
 #include <tstreams/transaction.hpp>
 #include <tstreams/types.hpp>

@@ -25,7 +25,21 @@ std::function<void(const std::string&)> notice_of(const client_options& options)
     return [](const std::string& text) { std::fprintf(stderr, "tstreams: %s\n", text.c_str()); };
 }
 
-class memory_store final : public store {
+// A store whose broker lives in this process.
+class owned_store : public store {
+public:
+    [[nodiscard]] core::service& service() noexcept override { return *broker_; }
+    [[nodiscard]] core::broker_counters counters() const override { return broker_->counters(); }
+    [[nodiscard]] std::vector<open_transaction_info> oldest_open(std::uint32_t limit) override {
+        return broker_->oldest_open(limit);
+    }
+    [[nodiscard]] std::uint64_t open_of(core::session_id session) const override { return broker_->open_of(session); }
+
+protected:
+    std::unique_ptr<core::broker> broker_;
+};
+
+class memory_store final : public owned_store {
 public:
     static weave::task<std::unique_ptr<store>> open(client_options chosen, weave::executor& executor,
                                                     ports::clock& clock) {
@@ -41,18 +55,17 @@ public:
     }
 
     explicit memory_store(ports::clock& clock) : held_(clock), rows_(held_, clock), blobs_(held_, clock) {}
-    [[nodiscard]] core::service& service() noexcept override { return *broker_; }
+    ~memory_store() override { broker_.reset(); }
     weave::task<void> stop() override { return broker_->stop(); }
 
 private:
     memory::store held_;
     memory::key_value rows_;
     memory::blob_store blobs_;
-    std::unique_ptr<core::broker> broker_;
 };
 
 #if TSTREAMS_WITH_LOCAL
-class file_store final : public store {
+class file_store final : public owned_store {
 public:
     static weave::task<std::unique_ptr<store>> open(std::string path, client_options chosen, weave::executor& executor,
                                                     ports::clock& clock) {
@@ -78,7 +91,19 @@ public:
         std::rethrow_exception(failure);
     }
 
-    [[nodiscard]] core::service& service() noexcept override { return *broker_; }
+    ~file_store() override { broker_.reset(); }
+    [[nodiscard]] std::optional<engine_counters> engine() const override {
+        const local::counters now = engine_->counters();
+        engine_counters told;
+        told.commits = now.commits;
+        told.bytes_written = now.log_bytes_written;
+        told.log_files = now.log_files;
+        told.live_bytes = now.live_bytes;
+        told.undecided_blobs = now.undecided_blobs;
+        told.group_commits = now.group_commits;
+        told.sync_microseconds = now.sync_microseconds;
+        return told;
+    }
     weave::task<void> stop() override {
         std::exception_ptr failure;
         try {
@@ -93,7 +118,6 @@ public:
 
 private:
     std::unique_ptr<local::engine> engine_;
-    std::unique_ptr<core::broker> broker_;
 };
 #endif
 

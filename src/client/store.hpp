@@ -1,18 +1,33 @@
 // The table of URI schemes: which engine holds a store, with the broker over it.
 #pragma once
 
+#include "core/counters.hpp"
 #include "core/service.hpp"
 
 #include <tstreams/client.hpp>
 #include <tstreams/ports/clock.hpp>
+#include <tstreams/ports/histogram.hpp>
 #include <weave/executor.hpp>
 #include <weave/task.hpp>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace tstreams::detail {
+
+// What the engine of a store counts.
+struct engine_counters {
+    std::uint64_t commits = 0;
+    std::uint64_t bytes_written = 0;
+    std::uint64_t log_files = 0;
+    std::uint64_t live_bytes = 0;
+    std::uint64_t undecided_blobs = 0;
+    ports::histogram group_commits;  // per record of the log: how many commits share it
+    ports::histogram sync_microseconds;
+};
 
 // An open store. Lives on the executor: made, used and destroyed there.
 class store {
@@ -23,6 +38,11 @@ public:
     [[nodiscard]] virtual std::chrono::microseconds ahead() const noexcept { return std::chrono::microseconds(0); }
     // Whether the broker can be another one, that remembers nothing, when a request is asked again.
     [[nodiscard]] virtual bool outlives_broker() const noexcept { return false; }
+    // For whoever watches a store that this process has open; the others know nothing.
+    [[nodiscard]] virtual core::broker_counters counters() const { return {}; }
+    [[nodiscard]] virtual std::optional<engine_counters> engine() const { return std::nullopt; }
+    [[nodiscard]] virtual std::vector<open_transaction_info> oldest_open(std::uint32_t) { return {}; }
+    [[nodiscard]] virtual std::uint64_t open_of(core::session_id) const { return 0; }
     // Nothing runs in it afterwards; it is destroyed next.
     virtual weave::task<void> stop() = 0;
 };

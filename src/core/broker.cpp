@@ -76,8 +76,23 @@ weave::task<void> broker::sweep() {
 
 broker_counters broker::counters() const {
     broker_counters counted;
-    counted.background_failures = pieces_->world.tasks.failures();
+    const pieces& all = *pieces_;
+    counted.traffic = all.world.counted;
+    counted.background_failures = all.world.tasks.failures();
+    counted.open_transactions = all.open.count();
+    counted.sessions = all.clients.all().size();
+    counted.partitions_cached = all.table.count();
+    counted.retention_holding = all.time.holding();
     return counted;
+}
+
+std::vector<open_transaction_info> broker::oldest_open(std::uint32_t limit) {
+    return pieces_->open.oldest(limit);
+}
+
+std::uint64_t broker::open_of(session_id session) const {
+    const std::shared_ptr<core::session> found = pieces_->clients.find(session);
+    return found ? found->open.size() : 0;
 }
 
 weave::task<session_id> broker::open_session(std::string client, std::chrono::milliseconds timeout) {
@@ -231,6 +246,10 @@ weave::task<void> broker::set_offset(stream_id stream, std::string consumer, std
 
 weave::task<void> broker::delete_offset(stream_id stream, std::string consumer, bool take_over) {
     return pieces_->names.remove(stream, std::move(consumer), take_over);
+}
+
+weave::task<std::vector<open_transaction_info>> broker::list_open(std::uint32_t limit) {
+    co_return pieces_->open.list(limit);
 }
 
 weave::task<void> broker::prepare(prepare_request request) {

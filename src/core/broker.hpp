@@ -3,16 +3,13 @@
 #pragma once
 
 #include "core/committer.hpp"
+#include "core/counters.hpp"
 #include "core/environment.hpp"
 #include "core/service.hpp"
 
 #include <memory>
 
 namespace tstreams::core {
-
-struct broker_counters {
-    std::uint64_t background_failures = 0;
-};
 
 class broker final : public service, public participant {
 public:
@@ -25,6 +22,9 @@ public:
     // A retention round now (the rounds come by themselves).
     weave::task<void> sweep();
     [[nodiscard]] broker_counters counters() const;
+    // For every round of those who watch, so it is cheap where most of the oldest ones stay open.
+    [[nodiscard]] std::vector<open_transaction_info> oldest_open(std::uint32_t limit);
+    [[nodiscard]] std::uint64_t open_of(session_id session) const;
 
     weave::task<session_id> open_session(std::string client, std::chrono::milliseconds timeout) override;
     weave::task<void> heartbeat(session_id session) override;
@@ -64,6 +64,7 @@ public:
     weave::task<void> set_offset(stream_id stream, std::string consumer, std::vector<partition_position> positions,
                                  bool take_over) override;
     weave::task<void> delete_offset(stream_id stream, std::string consumer, bool take_over) override;
+    weave::task<std::vector<open_transaction_info>> list_open(std::uint32_t limit) override;
 
     weave::task<void> prepare(prepare_request request) override;
     weave::task<void> resolve(request_id group, std::vector<partition_key> parts, group_row decided) override;

@@ -210,6 +210,8 @@ committer::plan committer::make_plan(commit_request& request) {
     plan made;
     for (decision& one : request.transactions) {
         made.transactions.push_back(plan_transaction(request, one));
+        made.items += one.items;
+        made.bytes += one.bytes;
         made.reply.transactions.push_back(one.transaction.id);
         made.level = stricter(made.level, made.transactions.back().part->stream->info.durability);
     }
@@ -387,6 +389,9 @@ void committer::finish(plan& made) {
         one.transaction->covers = {};
         open_.finish(one.part, one.transaction, true);
     }
+    world_.counted.checkpointed += made.transactions.size();
+    world_.counted.items_in += made.items;
+    world_.counted.bytes_in += made.bytes;
     settle_rows(made, false);
 }
 

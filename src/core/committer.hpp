@@ -87,6 +87,7 @@ private:
         std::vector<planned_source> sources;
         durability level = durability::process();
         commit_reply reply;
+        std::uint64_t items = 0, bytes = 0;
         [[nodiscard]] std::size_t members() const { return transactions.size() + offsets.size() + sources.size(); }
     };
 

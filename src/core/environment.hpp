@@ -1,6 +1,7 @@
 // What the parts of a broker share: the ports, the limits, and its background work.
 #pragma once
 
+#include "core/counters.hpp"
 #include "core/service.hpp"
 
 #include <tstreams/ports/blob_store.hpp>
@@ -91,6 +92,7 @@ struct environment {
     ports::blob_store& blobs;
     const bool exclusive;  // only this process writes: no fences, one epoch, commit_all
     background tasks;
+    traffic counted;
     bool stopping = false;
     // Set while the clock is not believed: nothing expires then (retention_clock.hpp).
     std::optional<wall_time> expiry_frozen;

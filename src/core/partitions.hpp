@@ -53,6 +53,7 @@ public:
     void drop(const std::shared_ptr<partition>& part);
     [[nodiscard]] std::vector<std::shared_ptr<partition>> of_stream(stream_id stream) const;
     [[nodiscard]] std::vector<std::shared_ptr<partition>> all() const;
+    [[nodiscard]] std::size_t count() const noexcept { return table_.size(); }
 
     // Which segment has the ids right behind `position`.
     weave::task<std::uint32_t> segment_behind(std::shared_ptr<partition> part, transaction_id position);

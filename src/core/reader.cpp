@@ -122,6 +122,9 @@ weave::task<read_reply> reader::read(read_request request) {
             check_position(*part, request.after);
         }
         last = id;
+        ++world_.counted.transactions_out;
+        world_.counted.items_out += row.items;
+        world_.counted.bytes_out += row.bytes;
         reply.transactions.push_back(to_stored(id, std::move(row)));
     }
     // Retention may have removed rows while this waited: then the reply would have a hole.

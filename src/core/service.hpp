@@ -8,6 +8,7 @@
 #include <tstreams/error.hpp>
 #include <tstreams/ports/blob_store.hpp>
 #include <tstreams/ports/clock.hpp>
+#include <tstreams/status.hpp>
 #include <tstreams/types.hpp>
 #include <weave/task.hpp>
 
@@ -266,6 +267,11 @@ public:
     virtual weave::task<void> set_offset(stream_id stream, std::string consumer,
                                          std::vector<partition_position> positions, bool take_over) = 0;
     virtual weave::task<void> delete_offset(stream_id stream, std::string consumer, bool take_over) = 0;
+    // Open transactions of all streams, oldest first, at most `limit`.
+    virtual weave::task<std::vector<open_transaction_info>> list_open(std::uint32_t limit);
+    // Of a served store: these throw unsupported unless overridden.
+    virtual weave::task<server_status> status();
+    virtual weave::task<std::vector<server_client>> list_clients(std::uint32_t limit);
 };
 
 }  // namespace tstreams::core

@@ -122,6 +122,7 @@ std::shared_ptr<open_transaction> transactions::add(const std::shared_ptr<partit
     client->open.insert(fresh->ref);
     deadlines_.emplace(fresh->deadline, fresh->ref);
     ++open_count_;
+    ++world_.counted.opened;
     schedule_expiry();
     return fresh;
 }
@@ -304,6 +305,7 @@ weave::task<void> transactions::abort(partition_key key, transaction_id id) {
 
 void transactions::cancel_now(const std::shared_ptr<partition>& part,
                               const std::shared_ptr<open_transaction>& transaction, errc reason) {
+    ++(reason == errc::transaction_closed ? world_.counted.cancelled : world_.counted.ended);
     remember_end(transaction->ref, reason);
     std::vector<frame_ref> dead = take_frames(*transaction);
     finish(part, transaction, false);
@@ -387,6 +389,53 @@ weave::task<void> transactions::drop_tree(std::vector<frame_ref> frames) {
         leaves.push_back(std::move(frame.blob));
     }
     if (!leaves.empty()) co_await world_.blobs.drop(std::move(leaves));
+}
+
+// Ids tell the order of opening, over all partitions as far as the clock does.
+std::vector<transaction_ref> transactions::first_refs(std::size_t limit) const {
+    const auto older = [](const transaction_ref& a, const transaction_ref& b) { return a.id < b.id; };
+    std::vector<transaction_ref> first;  // a heap, the youngest on top
+    for (const auto& [id, client] : clients_.all()) {
+        for (const transaction_ref& ref : client->open) {
+            if (first.size() == limit) {
+                if (!older(ref, first.front())) continue;
+                std::pop_heap(first.begin(), first.end(), older);
+                first.pop_back();
+            }
+            first.push_back(ref);
+            std::push_heap(first.begin(), first.end(), older);
+        }
+    }
+    std::sort_heap(first.begin(), first.end(), older);
+    return first;
+}
+
+std::vector<open_transaction_info> transactions::describe_all(const std::vector<transaction_ref>& refs) {
+    std::vector<open_transaction_info> all;
+    for (const transaction_ref& ref : refs) {
+        const std::shared_ptr<open_transaction> found = find(ref);
+        if (!found) continue;
+        open_transaction_info one;
+        one.stream = parts_.loaded({ref.stream, ref.partition})->stream->info.name;
+        one.transaction.partition = ref.partition;
+        one.transaction.id = ref.id;
+        one.transaction.expires = found->expires;
+        one.transaction.client = *found->client;
+        one.age = std::chrono::floor<std::chrono::milliseconds>(world_.clock.now() - found->opened_at);
+        all.push_back(std::move(one));
+    }
+    return all;
+}
+
+std::vector<open_transaction_info> transactions::list(std::uint32_t limit) {
+    return describe_all(first_refs(limit));
+}
+
+// What is opened later is younger: the oldest ones that are known stay the oldest until they end.
+std::vector<open_transaction_info> transactions::oldest(std::uint32_t limit) {
+    std::erase_if(oldest_, [this](const transaction_ref& ref) { return !find(ref); });
+    if (oldest_.size() < std::min<std::uint64_t>(limit, open_count_)) oldest_ = first_refs(8 * std::size_t{limit});
+    return describe_all({oldest_.begin(), oldest_.begin() + std::min<std::ptrdiff_t>(limit, std::ssize(oldest_))});
 }
 
 void transactions::schedule_expiry() {

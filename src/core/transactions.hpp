@@ -31,6 +31,11 @@ public:
     void cancel_older(const std::string& producer, stream_id stream, std::uint64_t instance);
     void cancel_stream(stream_id stream);
 
+    [[nodiscard]] std::uint64_t count() const noexcept { return open_count_; }
+    // The oldest ones, of all streams. The second is cheaper where it is asked again and again.
+    [[nodiscard]] std::vector<open_transaction_info> list(std::uint32_t limit);
+    [[nodiscard]] std::vector<open_transaction_info> oldest(std::uint32_t limit);
+
     // The open transaction that `ref` names, or null. Undecided is not always open: look at its phase.
     [[nodiscard]] std::shared_ptr<open_transaction> find(const transaction_ref& ref);
     // Throws fenced when a newer instance of the named producer is attached.
@@ -58,6 +63,8 @@ private:
     std::shared_ptr<open_transaction> add(const std::shared_ptr<partition>& part,
                                           const std::shared_ptr<session>& client, open_request request,
                                           transaction_id id, wall_time now);
+    [[nodiscard]] std::vector<transaction_ref> first_refs(std::size_t limit) const;
+    [[nodiscard]] std::vector<open_transaction_info> describe_all(const std::vector<transaction_ref>& refs);
     weave::task<std::vector<frame_ref>> children_of(frame_ref frame);
     weave::task<void> make_room(std::shared_ptr<partition> part);
     void check_limits(const partition& part) const;
@@ -76,6 +83,7 @@ private:
     partitions& parts_;
     sessions& clients_;
     std::uint64_t open_count_ = 0;
+    std::vector<transaction_ref> oldest_;  // some of the oldest ones, in order; ones that have ended among them
     using due = std::pair<ports::steady_time, transaction_ref>;
     std::set<due, std::less<>, weave::recycling_allocator<due>> deadlines_;
     ports::clock::timer expiry_ = 0;

@@ -21,6 +21,28 @@ request_id make_request_id(wall_time made, bool answer_kept, std::uint64_t rando
     return request;
 }
 
+namespace {
+
+template <class T>
+weave::task<T> not_served() {
+    throw error(errc::unsupported, "this store is not served by a tstreamsd, or by one that does not know the call");
+    co_return T{};
+}
+
+}  // namespace
+
+weave::task<std::vector<open_transaction_info>> service::list_open(std::uint32_t) {
+    return not_served<std::vector<open_transaction_info>>();
+}
+
+weave::task<server_status> service::status() {
+    return not_served<server_status>();
+}
+
+weave::task<std::vector<server_client>> service::list_clients(std::uint32_t) {
+    return not_served<std::vector<server_client>>();
+}
+
 }  // namespace core
 
 std::string_view name(errc code) noexcept {

@@ -547,4 +547,16 @@ weave::task<void> service::delete_offset(core::stream_id stream, std::string con
     return ask_only(wire::delete_offset_call{stream, std::move(consumer), take_over});
 }
 
+weave::task<std::vector<open_transaction_info>> service::list_open(std::uint32_t limit) {
+    return ask(wire::list_open_call{limit});
+}
+
+weave::task<server_status> service::status() {
+    return ask(wire::server_status_call{});
+}
+
+weave::task<std::vector<server_client>> service::list_clients(std::uint32_t limit) {
+    return ask(wire::server_clients_call{limit});
+}
+
 }  // namespace tstreams::remote

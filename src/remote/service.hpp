@@ -81,6 +81,9 @@ public:
     weave::task<void> set_offset(core::stream_id stream, std::string consumer,
                                  std::vector<partition_position> positions, bool take_over) override;
     weave::task<void> delete_offset(core::stream_id stream, std::string consumer, bool take_over) override;
+    weave::task<std::vector<open_transaction_info>> list_open(std::uint32_t limit) override;
+    weave::task<server_status> status() override;
+    weave::task<std::vector<server_client>> list_clients(std::uint32_t limit) override;
 
 private:
     // A session at the server. Calls that are under way keep it until they have moved to a newer one.

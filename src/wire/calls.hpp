@@ -187,6 +187,18 @@ struct delete_offset_call {
     bool take_over = false;
 };
 
+struct list_open_call {
+    TSTREAMS_CALL(list_open, std::vector<open_transaction_info>, false);
+    std::uint32_t limit = 0;
+};
+struct server_status_call {
+    TSTREAMS_CALL(server_status, tstreams::server_status, false);
+};
+struct server_clients_call {
+    TSTREAMS_CALL(server_clients, std::vector<server_client>, false);
+    std::uint32_t limit = 0;
+};
+
 #undef TSTREAMS_CALL
 
 template <class Archive, form_of<open_session_call> T>
@@ -199,7 +211,7 @@ void describe(Archive& archive, T& value) {
 }
 template <class Archive, class T>
     requires form_of<T, nothing> || form_of<T, heartbeat_call> || form_of<T, close_session_call> ||
-             form_of<T, retention_call> || form_of<T, accept_clock_call>
+             form_of<T, retention_call> || form_of<T, accept_clock_call> || form_of<T, server_status_call>
 void describe(Archive&, T&) {}
 template <class Archive, class T>
     requires form_of<T, create_stream_call> || form_of<T, open_call> || form_of<T, commit_call> ||
@@ -274,6 +286,12 @@ void describe(Archive& archive, T& value) {
 template <class Archive, form_of<delete_offset_call> T>
 void describe(Archive& archive, T& value) {
     archive(value.stream, value.consumer, value.take_over);
+}
+
+template <class Archive, class T>
+    requires form_of<T, list_open_call> || form_of<T, server_clients_call>
+void describe(Archive& archive, T& value) {
+    archive(value.limit);
 }
 
 }  // namespace tstreams::wire

@@ -63,6 +63,24 @@ void describe(Archive& archive, T& value) {
     archive(value.holding, value.clock, value.believed, value.jump, value.since, value.ends, value.reason);
 }
 
+template <class Archive, wire::form_of<server_status> T>
+void describe(Archive& archive, T& value) {
+    archive(value.server, value.store, value.endpoints, value.now, value.started_at, value.connections, value.sessions,
+            value.open_transactions, value.oldest_open, value.checkpointed, value.items_in, value.bytes_in,
+            value.items_out, value.bytes_out, value.refusals, value.background_failures, value.retention_holding,
+            value.memory_bytes);
+}
+
+template <class Archive, wire::form_of<server_client> T>
+void describe(Archive& archive, T& value) {
+    archive(value.name, value.user, value.connected, value.silent_for, value.open_transactions, value.answers_kept);
+}
+
+template <class Archive, wire::form_of<open_transaction_info> T>
+void describe(Archive& archive, T& value) {
+    archive(value.stream, value.transaction, value.age);
+}
+
 namespace ports {
 
 template <class Archive, wire::form_of<blob_ref> T>
