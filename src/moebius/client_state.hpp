@@ -85,9 +85,10 @@ struct client_state final : list_node, weave::job {
     list<call> waiting;
     std::size_t waiting_count = 0;
     std::size_t calls = 0;  // that name this client
-    // What CREDIT and CANCEL may mean: binary requests that did not end at once, by the client's number. Of two with
-    // the same number the first one counts.
-    std::unordered_map<std::uint64_t, call*> by_number;
+    // What CREDIT and CANCEL may mean: binary requests that did not end at once, by the client's number. A client that
+    // gives many of them the same number is understood for a few.
+    static constexpr std::size_t same_number_max = 16;
+    std::unordered_multimap<std::uint64_t, call*> by_number;
 
     frame_queue outbound;
     std::size_t outbound_bytes = 0;

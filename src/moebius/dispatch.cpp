@@ -3,6 +3,8 @@
 #include "moebius/loop_impl.hpp"
 #include "moebius/server_core.hpp"
 
+#include <algorithm>
+
 namespace moebius::detail {
 namespace {
 
@@ -126,8 +128,11 @@ void server_core::start(call& one) noexcept {
 // From now on its client can grant it credit, or cancel it.
 void server_core::number(call& one) noexcept {
     // A number of what has no answer means nothing, but for the requests of a front.
-    if (one.binary && (worker_ || !one.one_way) && !one.numbered)
-        one.numbered = one.from->by_number.try_emplace(one.correlation, &one).second;
+    if (!one.binary || (one.one_way && !worker_) || one.numbered) return;
+    auto& all = one.from->by_number;
+    if (all.count(one.correlation) >= client_state::same_number_max) return;
+    all.emplace(one.correlation, &one);
+    one.numbered = true;
 }
 
 void server_core::ended(call& one) noexcept {
@@ -252,7 +257,10 @@ void server_core::release(call& one) noexcept {
     if (one.held || one.waiting || one.running) return;
     client_state& from = *one.from;
     held_bytes_ -= std::exchange(one.held_bytes, 0);
-    if (std::exchange(one.numbered, false)) from.by_number.erase(one.correlation);
+    if (std::exchange(one.numbered, false)) {
+        const auto [begin, end] = from.by_number.equal_range(one.correlation);
+        from.by_number.erase(std::find_if(begin, end, [&](const auto& place) { return place.second == &one; }));
+    }
     if (worker_ && one.one_way) acknowledge(one);
     one.renew();
     free_calls_.push_back(&one);

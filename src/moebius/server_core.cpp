@@ -2,6 +2,7 @@
 
 #include "moebius/loop_impl.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <random>
@@ -261,8 +262,11 @@ void server_core::accept_binary(client_state& from, call& carrier, message&& tai
 }
 
 void server_core::control(client_state& from, const header& top, std::string_view name) {
-    const auto place = from.by_number.find(top.correlation);
-    call* const one = place == from.by_number.end() ? nullptr : place->second;
+    const auto found = [&](auto&& is_it) -> call* {
+        const auto [begin, end] = from.by_number.equal_range(top.correlation);
+        const auto place = std::find_if(begin, end, [&](const auto& any) { return is_it(*any.second); });
+        return place == end ? nullptr : place->second;
+    };
     switch (top.kind) {
         case kind::hello:
             from.name = name;
@@ -273,7 +277,7 @@ void server_core::control(client_state& from, const header& top, std::string_vie
             leave(from, errc::peer_gone);
             return;
         case kind::credit:
-            if (one && !one->waiting) {
+            if (call* one = found([](const call& of) { return !of.waiting; })) {
                 // A client that grants more than it could ever use gains nothing by it.
                 constexpr std::int64_t credit_max = std::int64_t{1} << 40;
                 one->credit_messages = std::min(one->credit_messages + top.credit_messages, credit_max);
@@ -282,10 +286,10 @@ void server_core::control(client_state& from, const header& top, std::string_vie
             }
             return;
         case kind::cancel:
-            if (one && one->waiting)
-                refuse(*one, errc::cancelled);
-            else if (one && one->running && !one->stop_requested())
+            if (call* one = found([](const call& of) { return of.running && !of.stop_requested(); }))
                 one->stop(errc::cancelled);
+            else if (call* queued = found([](const call& of) { return of.waiting; }))
+                refuse(*queued, errc::cancelled);
             return;
         default:
             ++counts_.malformed;
