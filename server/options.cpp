@@ -74,7 +74,8 @@ void describe(CLI::App& app, invocation& call, typed& words) {
                        "Where clients find it, several times for several: ipc:///PATH, tcp://127.0.0.1:7420, with keys "
                        "tcp://ADDRESS:PORT. Default: a Unix socket in $XDG_RUNTIME_DIR/tstreams or /run/tstreams"))
         ->type_name("ENDPOINT")
-        ->delimiter(',');
+        ->delimiter(',')
+        ->default_str(default_endpoint());
     add(app, "--key-file",
         app.add_option("--key-file", options.key_file, "The server's keys, as 'tstreams key new' writes them"))
         ->type_name("FILE");

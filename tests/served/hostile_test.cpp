@@ -43,7 +43,7 @@ protected:
         memory_before_ = memory_of(daemon_->process());
     }
     // What an honest client does meanwhile.
-    void step() { good_.make_producer("good").send({as_bytes(std::to_string(sent_++))}); }
+    void step() { good_.make_producer("good").send(std::to_string(sent_++)); }
     void check_all(std::size_t kilobytes_more) {
         step();
         consumer from = good_.make_consumer("good", {.start = oldest});
@@ -240,7 +240,7 @@ TEST_F(attacked, by_a_client_that_opens_and_never_decides) {
     std::uint64_t opened = 0;
     while (by->ask(open).done()) ++opened;
     EXPECT_EQ(opened, 4096U);
-    good_.make_producer("held").send({as_bytes("behind")});
+    good_.make_producer("held").send("behind");
     consumer from = good_.make_consumer("held", {.start = oldest});
     const std::optional<received_transaction> got = from.next(20s);
     ASSERT_TRUE(got.has_value()) << "what is never decided expires";
@@ -250,7 +250,7 @@ TEST_F(attacked, by_a_client_that_opens_and_never_decides) {
 
 // Questions whose answers it does not take: they wait up to a budget, and the server drops the client in the end.
 TEST_F(attacked, by_a_client_that_never_reads) {
-    good_.make_producer("good").send({as_bytes(std::string(900'000, 'x'))});
+    good_.make_producer("good").send(std::string(900'000, 'x'));
     const std::optional<received_transaction> large = good_.last("good", 0);
     ASSERT_TRUE(large.has_value());
     raw_client by(endpoint());
@@ -274,7 +274,7 @@ TEST_F(attacked, by_a_client_that_never_reads) {
     }
     std::printf("peak %zu kB above %zu kB\n", peak - memory_before_, memory_before_);
     EXPECT_LT(peak, memory_before_ + 256 * 1024 * sanitizers);
-    const transaction_id sent = good_.make_producer("good").send({as_bytes("still served")});
+    const transaction_id sent = good_.make_producer("good").send("still served");
     EXPECT_EQ(good_.state("good", 0, sent), transaction_state::checkpointed);
 }
 

@@ -181,7 +181,7 @@ TEST_F(limited, bytes_under_way_of_a_client) {
     for (int i = 0; i < 8; ++i)
         writers.emplace_back([&many] {
             producer to = many.make_producer("s");
-            for (int round = 0; round < 5; ++round) to.send({as_bytes(std::string(900'000, 'x'))});
+            for (int round = 0; round < 5; ++round) to.send(std::string(900'000, 'x'));
         });
     for (std::thread& one : writers) one.join();
     EXPECT_EQ(stored(), 40U);

@@ -203,7 +203,7 @@ TEST_F(secured, a_list_and_a_state_show_what_one_may_see) {
     client root = open("root");
     make_stream(root, "in-1");
     make_stream(root, "out-1");
-    const transaction_id sent = root.make_producer("in-1").send({as_bytes("secret item")});
+    const transaction_id sent = root.make_producer("in-1").send("secret item");
     client writer = open("writer");
     const stream_page seen = writer.list_streams();
     ASSERT_EQ(seen.streams.size(), 1U);
@@ -252,7 +252,7 @@ TEST_F(secured, a_reference_of_a_frame_opens_that_frame_only) {
     for (const char* name : {"in-1", "out-1"}) {
         const std::uint64_t stream = make_stream(root, name);
         producer to = root.make_producer(name);
-        to.send({as_bytes(std::string(100'000, 'i'))});
+        to.send(std::string(100'000, 'i'));
         stored[name] = all.get(wire::last_call{stream, 0}).value();
         ASSERT_EQ(stored[name].frames.size(), 1U);
     }
