@@ -50,5 +50,6 @@ void add_offset_commands(CLI::App& app, invocation& call);
 void add_retention_commands(CLI::App& app, invocation& call);
 void add_server_commands(CLI::App& app, invocation& call);
 void add_verify_command(CLI::App& app, invocation& call);
+void add_key_commands(CLI::App& app, invocation& call);
 
 }  // namespace tstreams::cli

@@ -47,8 +47,9 @@ void describe(CLI::App& app, invocation& call) {
     app.require_subcommand(1);
     app.fallthrough();
     app.add_option("--at", call.at,
-                   "The store, for example file:/var/lib/tstreams. Default: the environment's TSTREAMS_URI, else "
-                   "a directory of your own data")
+                   "The store, for example file:/var/lib/tstreams, or of a tstreamsd tcp://HOST:7420. Default: the "
+                   "environment's TSTREAMS_URI, else a directory of your own data. Keys for a server: "
+                   "TSTREAMS_KEY_FILE and TSTREAMS_SERVER_KEY")
         ->type_name("URI");
     app.set_version_flag("--version", "tstreams " TSTREAMS_VERSION, "Print the version");
     add_stream_commands(app, call);
@@ -59,6 +60,9 @@ void describe(CLI::App& app, invocation& call) {
     add_retention_commands(app, call);
     add_server_commands(app, call);
     add_verify_command(app, call);
+#if TSTREAMS_WITH_REMOTE
+    add_key_commands(app, call);
+#endif
     CLI::App* version = app.add_subcommand("version", "Print the version");
     version->footer("Example:\n  tstreams version");
     version->callback([&call] {

@@ -43,14 +43,24 @@ std::string store_place::program() const {
     return typed_ ? "tstreams --at " + shell_word(uri_) : "tstreams";
 }
 
+client_options store_place::options() const {
+    client_options chosen;
+    // What the URI says counts more.
+    if (uri_.starts_with("tcp:") || uri_.starts_with("ipc:")) {
+        chosen.key_file = environment("TSTREAMS_KEY_FILE");
+        chosen.server_key = environment("TSTREAMS_SERVER_KEY");
+    }
+    return chosen;
+}
+
 client store_place::open() const {
-    client_options options;
-    options.create = false;
-    return client::open(uri_, std::move(options));
+    client_options chosen = options();
+    chosen.create = false;
+    return client::open(uri_, std::move(chosen));
 }
 
 client store_place::open_or_create() const {
-    return client::open(uri_);
+    return client::open(uri_, options());
 }
 
 }  // namespace tstreams::cli

@@ -25,6 +25,7 @@ public:
     [[nodiscard]] client open_or_create() const;
 
 private:
+    [[nodiscard]] client_options options() const;
     std::string uri_;
     bool typed_;
 };

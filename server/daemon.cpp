@@ -1,6 +1,9 @@
 #include "server/daemon.hpp"
 
+#include "access/access_list.hpp"
+#include "access/files.hpp"
 #include "client/store.hpp"
+#include "server/endpoints.hpp"
 #include "server/loop_clock.hpp"
 #include "server/metrics.hpp"
 #include "server/monitor.hpp"
@@ -8,10 +11,14 @@
 #include "server/process.hpp"
 #include "server/routes.hpp"
 
+#include <boost/asio/signal_set.hpp>
 #include <moebius/server.hpp>
 #include <moebius/task.hpp>
 #include <tstreams/error.hpp>
 
+#include <strings.h>
+#include <algorithm>
+#include <csignal>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -21,28 +28,64 @@ namespace tstreams::server {
 namespace {
 
 constexpr std::chrono::seconds housekeeping_period{1};
-constexpr std::size_t request_overhead = 64 * 1024;  // what a request holds beside an item
+constexpr std::size_t request_overhead = 64 * 1024;                 // what a request holds beside an item
+constexpr std::size_t frame_bytes = std::size_t{2} << 20;           // a frame of small items is not larger
+constexpr std::size_t member_bytes = core::inline_bytes_max + 256;  // of a commit
 
-moebius::loop_options loop_options_of(const daemon_options& options) {
-    moebius::loop_options chosen;
-    chosen.log = options.log;
+// The largest request that a client within its limits sends.
+std::size_t request_bytes_max(const daemon_limits& limits) {
+    return std::max({limits.item_bytes, frame_bytes, limits.group_members * member_bytes}) + request_overhead;
+}
+
+// The server's secret key while it is needed.
+class keys {
+public:
+    explicit keys(const std::string& path) : pair_(access::read_keys(path)) {}
+    ~keys() { ::explicit_bzero(pair_.secret_key.data(), pair_.secret_key.size()); }
+    keys(const keys&) = delete;
+    keys& operator=(const keys&) = delete;
+    [[nodiscard]] const std::string& secret() const noexcept { return pair_.secret_key; }
+
+private:
+    moebius::key_pair pair_;
+};
+
+std::shared_ptr<const access::access_list> read_clients(const daemon_options& options) {
+    return std::make_shared<const access::access_list>(access::access_list::read(options.clients_file));
+}
+
+moebius::server_options server_options_of(const daemon_limits& limits) {
+    moebius::server_options chosen;
+    chosen.limits.clients = limits.clients;
+    chosen.limits.body_bytes = request_bytes_max(limits);
+    chosen.limits.message_bytes = chosen.limits.body_bytes + 4096;
+    chosen.limits.queued_bytes = limits.all_bytes;
+    chosen.limits.outbound_bytes = limits.client_unread_bytes;
+    chosen.limits.all_outbound_bytes = limits.all_unread_bytes;
+    chosen.name = "tstreamsd";
+    chosen.version = TSTREAMS_VERSION;
     return chosen;
 }
 
-moebius::server_options server_options_of(const daemon_options& options) {
-    moebius::server_options chosen;
-    chosen.limits.clients = options.clients_max;
-    chosen.limits.body_bytes = options.item_bytes_max + request_overhead;
-    chosen.limits.message_bytes = chosen.limits.body_bytes + 4096;
-    chosen.name = "tstreamsd";
-    chosen.version = TSTREAMS_VERSION;
+routes_options routes_options_of(const daemon_limits& limits) {
+    routes_options chosen;
+    chosen.limits.sessions = limits.clients;
+    chosen.limits.answers = limits.client_answers;
+    chosen.calls.item_bytes = limits.item_bytes;
+    chosen.calls.group_members = limits.group_members;
+    chosen.client_bytes_max = limits.client_bytes;
+    chosen.client_answer_bytes_max = limits.client_unread_bytes;
+    chosen.answer_bytes_max = limits.all_unread_bytes;
+    chosen.session_timeout_max = limits.session_timeout;
+    chosen.request_bytes_max = request_bytes_max(limits);
+    chosen.server = "tstreamsd " TSTREAMS_VERSION;
     return chosen;
 }
 
 class daemon {
 public:
     explicit daemon(daemon_options options)
-        : options_(std::move(options)), loop_(loop_options_of(options_)), clock_(loop_) {}
+        : options_(std::move(options)), loop_(loop_options()), clock_(loop_), hang_up_(loop_.io(), SIGHUP) {}
 
     void run() {
         if (!options_.metrics.empty()) watch();
@@ -59,11 +102,22 @@ public:
     }
 
 private:
+    moebius::loop_options loop_options() {
+        moebius::loop_options chosen;
+        chosen.log = [this](std::string_view text) {
+            say(log_level::warning, "transport", {{"text", std::string(text)}});
+        };
+        return chosen;
+    }
+
     weave::task<std::unique_ptr<detail::store>> open() {
         client_options chosen;
-        chosen.on_notice = [this](const std::string& text) { loop_.log(text); };
+        chosen.on_notice = [this](const std::string& text) { say(log_level::warning, "notice", {{"text", text}}); };
         detail::store_place place = detail::parse_uri(options_.store);
-        return detail::open_store(std::move(place), std::move(chosen), loop_, clock_);
+        detail::store_limits limits;
+        limits.client_transactions = options_.limits.client_transactions;
+        limits.transaction_bytes = options_.limits.transaction_bytes;
+        return detail::open_store(std::move(place), std::move(chosen), loop_, clock_, limits);
     }
 
     void watch() {
@@ -71,19 +125,27 @@ private:
         chosen.address = options_.metrics;
         chosen.beyond_loopback = options_.metrics_beyond_loopback;
         monitor_.emplace(chosen);
-        if (chosen.beyond_loopback) loop_.log("the metrics may be read by everybody who reaches their address");
-        loop_.log("metrics at " + monitor_->endpoint() + "/metrics");
+        if (chosen.beyond_loopback)
+            say(log_level::warning, "unprotected",
+                {{"endpoint", monitor_->endpoint()}, {"text", "everybody who reaches this address reads the metrics"}});
+        say(log_level::info, "metrics", {{"endpoint", monitor_->endpoint() + "/metrics"}});
     }
 
     void serve() {
-        routes_options chosen;
-        chosen.limits.sessions = options_.clients_max;
-        chosen.request_bytes_max = options_.item_bytes_max + request_overhead;
-        chosen.server = "tstreamsd " TSTREAMS_VERSION;
+        routes_options chosen = routes_options_of(options_.limits);
+        moebius::server_options with = server_options_of(options_.limits);
+        std::shared_ptr<const access::access_list> clients;
+        if (!options_.key_file.empty()) {
+            const keys own(options_.key_file);
+            clients = read_clients(options_);
+            with.security = moebius::server_security{own.secret(), clients->keys()};
+            chosen.seal_secret = own.secret();
+        }
         routes calls(store_->service(), loop_, clock_, std::move(chosen));
-        moebius::server server(loop_, calls.router(), server_options_of(options_));
+        moebius::server server(loop_, calls.router(), std::move(with));
+        if (clients) loop_.run(calls.use(std::move(clients)));
         std::vector<std::string> bound;
-        for (const std::string& endpoint : options_.listen) bound.push_back(server.bind(endpoint).endpoint());
+        for (const std::string& endpoint : options_.listen) bound.push_back(listen(server, endpoint));
         overview all({"tstreamsd " TSTREAMS_VERSION, options_.store, bound}, *store_, server, calls, clock_);
         calls.show(all);
         server.every(housekeeping_period, [&] {
@@ -91,11 +153,23 @@ private:
             tell(all);
         });
         loop_.on_signal([&](int) { stop(server, calls); });
+        await_hang_up(server, calls);
         tell(all);
         if (monitor_) monitor_->become(phase::ready);
         notify_manager("READY=1");
-        if (options_.ready) options_.ready(bound);
+        say(log_level::info, "ready");
         server.run();
+        hang_up_.cancel();
+    }
+
+    std::string listen(moebius::server& server, const std::string& endpoint) {
+        std::string bound = server.bind(endpoint).endpoint();
+        say(log_level::info, "listening", {{"endpoint", bound}});
+        if (options_.key_file.empty() && reach_of(endpoint) == reach::machine)
+            say(log_level::warning, "unprotected",
+                {{"endpoint", bound},
+                 {"text", "every user of this machine has all rights here; give keys, or listen on ipc://"}});
+        return bound;
     }
 
     // Every second: the loop turns, and this is what it has done.
@@ -110,14 +184,40 @@ private:
         if (std::exchange(stopping_, true)) return server.stop(std::chrono::seconds(0));
         notify_manager("STOPPING=1");
         if (monitor_) monitor_->become(phase::stopping);
-        if (options_.stopping) options_.stopping();
+        say(log_level::info, "stopping");
         calls.end_waits();
         server.stop(options_.drain);
+    }
+
+    void await_hang_up(moebius::server& server, routes& calls) {
+        hang_up_.async_wait([this, &server, &calls](const boost::system::error_code& failure, int) {
+            if (failure || stopping_) return;
+            reload(server, calls);
+            await_hang_up(server, calls);
+        });
+    }
+
+    void reload(moebius::server& server, routes& calls) {
+        if (options_.clients_file.empty()) return say(log_level::info, "reload", {{"text", "there are no keys"}});
+        try {
+            std::shared_ptr<const access::access_list> clients = read_clients(options_);
+            server.allow(clients->keys());
+            say(log_level::info, "reloaded",
+                {{"file", options_.clients_file}, {"keys", std::to_string(clients->keys().size())}});
+            server.spawn(calls.use(std::move(clients)));
+        } catch (const error& failure) {
+            say(log_level::error, "reload_failed", {{"reason", failure.what()}, {"text", "the former list stays"}});
+        }
+    }
+
+    void say(log_level level, std::string_view event, std::initializer_list<event_log::field> fields = {}) const {
+        options_.log.say(level, event, fields);
     }
 
     const daemon_options options_;
     moebius::loop loop_;
     loop_clock clock_;
+    boost::asio::signal_set hang_up_;
     std::unique_ptr<detail::store> store_;
     std::optional<monitor> monitor_;
     const bool watched_ = manager_watches();
@@ -126,7 +226,25 @@ private:
 
 }  // namespace
 
+void check(const daemon_options& options) {
+    const detail::store_place place = detail::parse_uri(options.store);
+    if (place.scheme != "file" && place.scheme != "memory")
+        throw error(errc::invalid_argument, "store " + options.store + ": a server serves file:PATH or memory:");
+    const bool with_keys = !options.key_file.empty();
+    if (with_keys != !options.clients_file.empty())
+        throw error(errc::invalid_argument, "--key-file and --clients-file go together");
+    for (const std::string& endpoint : options.listen)
+        if (reach_of(endpoint) == reach::network && !with_keys)
+            throw error(errc::invalid_argument, "listen " + endpoint +
+                                                    ": other machines reach it, so it needs keys: --key-file and "
+                                                    "--clients-file (see tstreams key --help)");
+    if (!with_keys) return;
+    const keys own(options.key_file);
+    std::ignore = read_clients(options);
+}
+
 void run_daemon(daemon_options options) {
+    check(options);
     daemon(std::move(options)).run();
 }
 

@@ -1,32 +1,50 @@
 // tstreamsd without its command line: a store, its broker, and the server, on one thread.
 #pragma once
 
+#include "server/event_log.hpp"
+
 #include <chrono>
 #include <cstddef>
-#include <functional>
+#include <cstdint>
 #include <string>
-#include <string_view>
 #include <vector>
 
 namespace tstreams::server {
 
+// What clients can make grow. Over a limit they get too_large or overloaded, and nothing was done.
+struct daemon_limits {
+    std::size_t clients = 4096;
+    std::uint32_t client_transactions = 4096;  // open ones of one client
+    std::uint64_t transaction_bytes = std::uint64_t{64} << 30;
+    std::size_t item_bytes = std::size_t{16} << 20;
+    std::size_t group_members = 1000;
+    std::size_t client_answers = 16'384;                           // kept for one client until it has them
+    std::size_t client_bytes = std::size_t{32} << 20;              // of one client's requests under way
+    std::size_t all_bytes = std::size_t{512} << 20;                // of the requests of all
+    std::size_t client_unread_bytes = std::size_t{32} << 20;       // of answers that one client does not read
+    std::size_t all_unread_bytes = std::size_t{1} << 30;           // of all
+    std::chrono::seconds session_timeout = std::chrono::hours(1);  // the longest that a client may ask for
+};
+
 struct daemon_options {
     std::string store{};                // "file:PATH" or "memory:"
     std::vector<std::string> listen{};  // tcp://, ipc://; at least one
-    std::size_t clients_max = 4096;
-    std::size_t item_bytes_max = std::size_t{16} << 20;
-    std::string metrics{};  // where they are read over HTTP, as monitor_options; empty: nowhere
+    std::string key_file{};             // the server's keys; with them clients_file
+    std::string clients_file{};         // which keys may come, and their rights: access/access_list.hpp
+    std::string metrics{};              // where they are read over HTTP, as monitor_options; empty: nowhere
     bool metrics_beyond_loopback = false;
-    std::chrono::milliseconds drain = std::chrono::seconds(5);  // at the end: for what is in flight
-    // A line for people, on the daemon's thread.
-    std::function<void(std::string_view)> log{};
-    // All endpoints are bound, as they were resolved.
-    std::function<void(const std::vector<std::string>&)> ready{};
-    std::function<void()> stopping{};
+    daemon_limits limits{};
+    std::chrono::seconds drain = std::chrono::seconds(5);  // at the end: for what is in flight
+    event_log log{log_format::text};
 };
 
-// Serves until SIGINT or SIGTERM; the second one ends it without draining. On return the store is closed. Throws what
-// opening the store throws (tstreams::error, also for the metrics' address), and moebius::error for endpoints.
+// What serving with these options would refuse, found without opening a store or an endpoint. Throws
+// error(invalid_argument).
+void check(const daemon_options& options);
+
+// Serves until SIGINT or SIGTERM; the second one ends it without draining. SIGHUP reads the file of clients again; one
+// that is wrong leaves what was. On return the store is closed. Throws what check() and opening the store throw
+// (tstreams::error, also for the metrics' address), and moebius::error for endpoints.
 void run_daemon(daemon_options options);
 
 }  // namespace tstreams::server

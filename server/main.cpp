@@ -1,49 +1,52 @@
 // tstreamsd: serves a store to clients on this machine and others.
-#include "server/daemon.hpp"
+#include "server/endpoints.hpp"
+#include "server/options.hpp"
 
-#include <CLI/CLI.hpp>
-#include <moebius/error.hpp>
 #include <tstreams/error.hpp>
 
+#include <sys/resource.h>
 #include <cstdio>
 #include <exception>
 #include <string>
+#include <utility>
 
 namespace {
 
 enum exit_code { done = 0, failed = 1, usage = 2 };
 
-void say(std::string_view line) {
-    std::fprintf(stderr, "tstreamsd: %.*s\n", static_cast<int>(line.size()), line.data());
+int refuse(const std::string& what) {
+    std::fprintf(stderr, "tstreamsd: %s\n", what.c_str());
+    return usage;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-    tstreams::server::daemon_options options;
-    CLI::App app("Serves a T-streams store", "tstreamsd");
-    app.add_option("--store", options.store, "The store, for example file:/var/lib/tstreams")->required();
-    app.add_option("--listen", options.listen, "ipc:///run/tstreams/socket, tcp://127.0.0.1:7420")->required();
-    app.add_option("--metrics", options.metrics,
-                   "Metrics for Prometheus, /healthz and /readyz over HTTP at [ADDRESS:]PORT; default: nowhere");
-    app.add_flag("--metrics-beyond-loopback", options.metrics_beyond_loopback,
-                 "--metrics may name an address that other machines reach");
-    app.set_version_flag("--version", "tstreamsd " TSTREAMS_VERSION);
+    namespace server = tstreams::server;
+    server::invocation call;
     try {
-        app.parse(argc, argv);
-    } catch (const CLI::ParseError& failure) {
-        return app.exit(failure) == 0 ? done : usage;
+        call = server::parse(argc, argv);
+        if (!call.print.empty()) {
+            std::fputs(call.print.c_str(), stdout);
+            return std::fflush(stdout) == 0 ? done : failed;
+        }
+        server::check(call.options);
+        if (call.check_only) return done;
+        if (call.default_listen) server::make_default_directory();
+    } catch (const server::usage_error& failure) {
+        return refuse(failure.what());
+    } catch (const tstreams::error& failure) {
+        return refuse(failure.what());
     }
-    options.log = say;
-    options.ready = [](const std::vector<std::string>& endpoints) {
-        for (const std::string& one : endpoints) say("listening on " + one);
-        say("ready");
-    };
-    options.stopping = [] { say("stopping"); };
+    // Keys are not to be found in a dump.
+    const rlimit none{0, 0};
+    if (!call.options.key_file.empty() && ::setrlimit(RLIMIT_CORE, &none) != 0)
+        return refuse("core dumps cannot be turned off");
+    const server::event_log log = call.options.log;
     try {
-        tstreams::server::run_daemon(std::move(options));
+        server::run_daemon(std::move(call.options));
     } catch (const std::exception& failure) {
-        say(failure.what());
+        log.say(server::log_level::error, "failed", {{"reason", failure.what()}});
         return failed;
     }
     return done;

@@ -57,7 +57,14 @@ struct performer {
         return broker.attach_producer(std::move(call.request));
     }
 
-    [[nodiscard]] auto operator()(wire::read_call call) const { return broker.read(std::move(call.request)); }
+    [[nodiscard]] auto operator()(wire::read_call call) const {
+        constexpr std::uint32_t transactions_max = 4096;
+        constexpr std::size_t bytes_max = std::size_t{1} << 20;
+        core::read_request& asked = call.request;
+        asked.transactions_max = std::clamp(asked.transactions_max, 1U, transactions_max);
+        asked.bytes_max = std::clamp<std::size_t>(asked.bytes_max, 1, bytes_max);
+        return broker.read(std::move(asked));
+    }
     [[nodiscard]] auto operator()(wire::read_frame_call call) const { return broker.read_frame(std::move(call.frame)); }
     [[nodiscard]] auto operator()(wire::wait_readable_call call) const {
         constexpr std::chrono::milliseconds patience_max = std::chrono::minutes(1);
@@ -82,7 +89,11 @@ struct performer {
     [[nodiscard]] auto operator()(const wire::find_transaction_call& call) const {
         return broker.find_transaction(call.stream, call.partition, call.id);
     }
-    [[nodiscard]] auto operator()(wire::scan_call call) const { return broker.scan(std::move(call.request)); }
+    [[nodiscard]] auto operator()(wire::scan_call call) const {
+        constexpr std::uint32_t limit_max = 10'000;  // as many as a client may ask for
+        call.request.limit = std::clamp(call.request.limit, 1U, limit_max);
+        return broker.scan(std::move(call.request));
+    }
     [[nodiscard]] auto operator()(const wire::find_commit_call& call) const { return broker.find_commit(call.request); }
 
     [[nodiscard]] auto operator()(wire::attach_consumer_call call) const {

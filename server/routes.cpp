@@ -1,5 +1,6 @@
 #include "server/routes.hpp"
 
+#include "core/frames.hpp"
 #include "server/interruption.hpp"
 #include "server/overview.hpp"
 #include "server/performing.hpp"
@@ -10,17 +11,33 @@
 
 #include <algorithm>
 #include <concepts>
+#include <deque>
 #include <memory>
 #include <span>
 #include <utility>
 
 namespace tstreams::server {
 
+// What one client has under way.
+struct client_use {
+    struct waiting {
+        std::size_t expected;
+        std::shared_ptr<weave::event> ready;
+    };
+    std::size_t calls = 0;
+    std::size_t bytes = 0;         // of requests
+    std::size_t answer_bytes = 0;  // that answers to come, or not yet taken by the client, may have
+    std::deque<waiting> waits;     // for room for an answer, in order
+};
+
 namespace {
 
 constexpr std::uint64_t server_wait = std::uint64_t{1} << 63;  // waits that the server itself begins
 constexpr std::chrono::milliseconds follow_slice = std::chrono::minutes(1);
 constexpr std::chrono::milliseconds decision_pause{2};
+constexpr std::size_t client_name_bytes_max = 255;
+constexpr std::size_t page_bytes = std::size_t{1} << 20;        // of transactions read at once
+constexpr std::size_t frame_bytes_max = std::size_t{64} << 20;  // what engines store as one
 constexpr std::size_t copied_bytes_max = 4096;  // a longer answer is handed to libzmq without being copied
 
 moebius::message to_message(std::string bytes) {
@@ -30,10 +47,56 @@ moebius::message to_message(std::string bytes) {
                                    [owned] { delete owned; });
 }
 
+// Of TCP; that of a Unix socket names a user and a process.
+bool is_address(std::string_view text) noexcept {
+    return !text.empty() && text.find_first_not_of("0123456789abcdefABCDEF.:[]%") == std::string_view::npos;
+}
+
+// What an answer may need where that is much.
+template <class Call>
+std::size_t answer_bytes_of(std::string_view) {
+    constexpr bool reads = std::same_as<Call, wire::read_call> || std::same_as<Call, wire::last_call> ||
+                           std::same_as<Call, wire::find_transaction_call> || std::same_as<Call, wire::scan_call> ||
+                           std::same_as<Call, wire::list_streams_call> || std::same_as<Call, wire::list_offsets_call>;
+    return reads ? page_bytes : 0;
+}
+template <>
+std::size_t answer_bytes_of<wire::read_frame_call>(std::string_view request) {
+    wire::decoder from(request);
+    std::ignore = wire::decode_head(from);
+    wire::read_frame_call call;
+    from.fields_of(call);
+    return std::min<std::size_t>(call.frame.length, frame_bytes_max) + 1;
+}
+
+class room {
+public:
+    room(client_use& of, std::size_t bytes) noexcept : of_(of), bytes_(bytes) {
+        of_.bytes += bytes_;
+        ++of_.calls;
+    }
+    ~room() {
+        of_.bytes -= bytes_;
+        --of_.calls;
+    }
+    room(const room&) = delete;
+    room& operator=(const room&) = delete;
+
+private:
+    client_use& of_;
+    const std::size_t bytes_;
+};
+
 }  // namespace
 
 routes::routes(core::service& broker, weave::executor& home, ports::clock& clock, routes_options options)
-    : broker_(broker), clock_(clock), options_(std::move(options)), sessions_(home, clock, options_.limits) {
+    : broker_(broker),
+      home_(home),
+      clock_(clock),
+      options_(std::move(options)),
+      authority_(broker),
+      seals_(options_.seal_secret),
+      sessions_(home, clock, options_.limits) {
     add<wire::open_session_call>();
     add<wire::heartbeat_call>();
     add<wire::close_session_call>();
@@ -77,20 +140,94 @@ void routes::add() {
     rules_.on(std::string(Call::command), handler, moebius::strategy::concurrent);
 }
 
+moebius::message routes::failure_of(const std::exception_ptr& failure) {
+    counted_.count_refusal(failure);
+    try {
+        std::rethrow_exception(failure);
+    } catch (const error& said) {
+        if (said.code() == errc::unauthorized) ++refused_.unauthorized;
+        if (said.code() == errc::too_large) ++refused_.too_large;
+        if (said.code() == errc::overloaded) ++refused_.overloaded;
+        if (said.code() == errc::malformed_message) ++refused_.malformed;
+    } catch (const std::exception&) {
+        // Not a refusal.
+    }
+    return to_message(wire::encode_failure(failure));
+}
+
+bool routes::answer_fits(const client_use& use, std::size_t expected) const noexcept {
+    return use.answer_bytes == 0 || (use.answer_bytes + expected <= options_.client_answer_bytes_max &&
+                                     answer_bytes_ + expected <= options_.answer_bytes_max);
+}
+
+void routes::take_answer_room(client_use& use, std::size_t expected) noexcept {
+    use.answer_bytes += expected;
+    answer_bytes_ += expected;
+}
+
+// An answer is made when there is room for it: it stays in memory until its client takes it. One has room in any case.
+weave::task<void> routes::await_answer_room(client_use* use, std::size_t expected) {
+    if (use->waits.empty() && answer_fits(*use, expected)) {
+        take_answer_room(*use, expected);
+        co_return;
+    }
+    const auto ready = std::make_shared<weave::event>(home_);
+    use->waits.push_back({expected, ready});
+    co_await ready->wait();  // whoever gave room has taken this one's
+}
+
+void routes::give_answer_room(client_use& use, std::size_t expected) {
+    use.answer_bytes -= expected;
+    answer_bytes_ -= expected;
+    while (!use.waits.empty() && answer_fits(use, use.waits.front().expected)) {
+        const client_use::waiting next = std::move(use.waits.front());
+        use.waits.pop_front();
+        take_answer_room(use, next.expected);
+        next.ready->set();
+    }
+}
+
+// One request has room in any case.
+bool routes::has_room(const client_use& use, std::size_t bytes) {
+    const bool few = use.calls < options_.limits.answers;
+    if (few && (use.bytes == 0 || use.bytes + bytes <= options_.client_bytes_max)) return true;
+    ++refused_.overloaded;
+    return false;
+}
+
 template <class Call>
 weave::task<void> routes::serve(moebius::request asked) {
+    const std::size_t bytes = asked.body().size();
+    client_use& use = asked.peer().context<client_use>();
+    const bool fits = has_room(use, bytes);
+    const room taken(use, fits ? bytes : 0);
     moebius::message body;
+    std::size_t expected = 0;
     try {
-        body = co_await answer<Call>(&asked);
+        if (fits) {
+            const std::size_t wanted = answer_bytes_of<Call>(asked.body().text());
+            if (wanted != 0) co_await await_answer_room(&use, wanted);
+            expected = wanted;
+            if (wanted == 0 || asked.peer().connected()) body = co_await answer<Call>(&asked);
+        }
     } catch (...) {
-        body = refuse(std::current_exception());
+        body = failure_of(std::current_exception());
     }
+    std::exception_ptr failure;
     try {
-        co_await asked.reply(std::move(body));  // waits for room in the client's budget
-    } catch (const moebius::error& failure) {
+        // Both wait for room in the client's budget of answers. A client asks again by itself what had no room.
+        if (fits)
+            co_await asked.reply(std::move(body));
+        else
+            co_await asked.fail(moebius::errc::overloaded, "too many calls of this client are under way");
+    } catch (const moebius::error& said) {
         // One that is gone asks again over its next connection.
-        if (failure.code() != moebius::errc::peer_gone) throw;
+        if (said.code() != moebius::errc::peer_gone) failure = std::current_exception();
+    } catch (...) {
+        failure = std::current_exception();
     }
+    if (expected != 0) give_answer_room(use, expected);
+    if (failure) std::rethrow_exception(failure);
 }
 
 template <class Call>
@@ -111,7 +248,7 @@ weave::task<moebius::message> routes::answer_in_session(const moebius::request* 
     Call call;
     from.fields_of(call);
     if constexpr (!Call::acts) {
-        co_return to_message(wire::encode_reply(co_await perform(of->id, std::move(call))));
+        co_return to_message(wire::encode_reply(co_await perform(of, std::move(call))));
     } else {
         const sessions::numbered known = sessions_.number(*of, head);
         if (!known.first) {
@@ -120,11 +257,11 @@ weave::task<moebius::message> routes::answer_in_session(const moebius::request* 
         }
         const ports::steady_time begun = clock_.now();
         try {
-            known.answer->body = to_message(wire::encode_reply(co_await perform(of->id, std::move(call))));
+            known.answer->body = to_message(wire::encode_reply(co_await perform(of, std::move(call))));
             if constexpr (std::same_as<Call, wire::commit_call>)
                 counted_.commit_microseconds.add(static_cast<std::uint64_t>((clock_.now() - begun).count()));
         } catch (...) {
-            known.answer->body = refuse(std::current_exception());
+            known.answer->body = failure_of(std::current_exception());
         }
         known.answer->ready.set();
         co_return known.answer->body.share();
@@ -137,6 +274,11 @@ weave::task<moebius::message> routes::open_session(const moebius::request* asked
     wire::open_session_call call;
     from.fields_of(call);
     sessions_.check_room();
+    if (call.timeout > options_.session_timeout_max)
+        throw error(errc::invalid_argument, "a session's timeout is at most " +
+                                                std::to_string(options_.session_timeout_max.count()) + " ms here");
+    if (call.client.size() > client_name_bytes_max) throw error(errc::too_large, "a client's name is over 255 bytes");
+    if (authority_.everything() && is_address(asked->peer().address())) ++refused_.open_sessions;
     wire::opened_session opened;
     opened.session = co_await broker_.open_session(call.client, call.timeout);
     opened.minor = wire::minor_version;
@@ -158,17 +300,68 @@ weave::task<moebius::message> routes::close_session(const moebius::request* aske
 }
 
 template <class Call>
-weave::task<typename Call::reply> routes::perform(core::session_id session, Call call) {
-    if constexpr (std::same_as<Call, wire::wait_readable_call>) {
-        return wait_readable(session, std::move(call));
-    } else if constexpr (std::same_as<Call, wire::server_status_call>) {
-        return status();
-    } else if constexpr (std::same_as<Call, wire::server_clients_call>) {
-        return list_clients(call.limit);
+weave::task<typename Call::reply> routes::perform(std::shared_ptr<session> of, Call call) {
+    if constexpr (std::same_as<Call, wire::read_frame_call>) {
+        return read_frame(std::move(of), std::move(call));
     } else {
-        const performer with{broker_, session, clock_.now()};
-        return with(std::move(call));
+        check_limits(options_.calls, call);
+        return perform_checked(std::move(of), std::move(call));
     }
+}
+
+template <class Call>
+weave::task<typename Call::reply> routes::perform_checked(std::shared_ptr<session> of, Call call) {
+    if (!authority_.everything()) {
+        demands wanted = demands_of(call);
+        co_await authority_.check(of->user, std::move(wanted));
+    }
+    if constexpr (std::same_as<Call, wire::wait_readable_call>) {
+        co_return co_await wait_readable(of->id, std::move(call));
+    } else if constexpr (std::same_as<Call, wire::server_status_call>) {
+        co_return co_await status();
+    } else if constexpr (std::same_as<Call, wire::server_clients_call>) {
+        co_return co_await list_clients(call.limit);
+    } else if constexpr (std::same_as<Call, wire::list_streams_call>) {
+        const performer with{broker_, of->id, clock_.now()};
+        stream_page page = co_await with(std::move(call));
+        std::erase_if(page.streams,
+                      [&](const stream_info& one) { return authority_.rights_of(of->user, one.name).empty(); });
+        co_return page;
+    } else if constexpr (std::same_as<Call, wire::read_call> || std::same_as<Call, wire::last_call> ||
+                         std::same_as<Call, wire::find_transaction_call>) {
+        core::stream_id stream = 0;
+        if constexpr (std::same_as<Call, wire::read_call>)
+            stream = call.request.stream;
+        else
+            stream = call.stream;
+        const performer with{broker_, of->id, clock_.now()};
+        auto reply = co_await with(std::move(call));
+        if constexpr (std::same_as<Call, wire::read_call>) {
+            seals_.close(stream, reply);
+        } else if constexpr (std::same_as<Call, wire::last_call>) {
+            if (reply) seals_.close(stream, *reply);
+        } else if (reply.stored) {
+            const access::rights has = co_await authority_.rights_of_id(of->user, stream);
+            if (!has.any_of(access::right::read)) reply.stored.reset();
+            if (reply.stored) seals_.close(stream, *reply.stored);
+        }
+        co_return reply;
+    } else {
+        const performer with{broker_, of->id, clock_.now()};
+        co_return co_await with(std::move(call));
+    }
+}
+
+// A frame of references is sealed again as what it refers to.
+weave::task<std::string> routes::read_frame(std::shared_ptr<session> of, wire::read_frame_call call) {
+    seals::opened asked = seals_.open(std::move(call.frame));
+    demands wanted{demand{access::right::read, asked.stream, {}, false}};
+    co_await authority_.check(of->user, std::move(wanted));
+    std::string bytes = co_await broker_.read_frame(std::move(asked.frame.blob));
+    if (asked.frame.level == 0) co_return bytes;
+    std::vector<core::frame_ref> children = core::decode_index(bytes, asked.frame.level);
+    for (core::frame_ref& one : children) seals_.close(asked.stream, one);
+    co_return core::encode_index(children);
 }
 
 weave::task<std::vector<partition_number>> routes::wait_readable(core::session_id session,
@@ -194,13 +387,20 @@ weave::task<std::vector<partition_number>> routes::wait_readable(core::session_i
 // -- following ----------------------------------------------------------------------------------------------
 
 weave::task<void> routes::follow(moebius::request asked) {
+    client_use& use = asked.peer().context<client_use>();
+    const bool fits = has_room(use, 0);
+    const room taken(use, 0);
+    if (!fits) {
+        co_await asked.fail(moebius::errc::overloaded, "too many calls of this client are under way");
+        co_return;
+    }
     moebius::message failure;
     try {
         co_await follow_until_stopped(&asked);
     } catch (const moebius::error&) {
         co_return;  // the follower has left
     } catch (...) {
-        failure = refuse(std::current_exception());
+        failure = failure_of(std::current_exception());
     }
     if (!failure.empty()) co_await asked.write(std::move(failure));
     co_await asked.finish();
@@ -212,16 +412,21 @@ weave::task<void> routes::follow_until_stopped(moebius::request* asked) {
     const std::shared_ptr<session> of = sessions_.get(head.session, asked->peer());
     wire::follow_call call;
     from.fields_of(call);
+    check_limits(options_.calls, call);
     std::map<partition_number, transaction_id> after;
     for (const partition_position& one : call.positions) after[one.partition] = one.after;
     const weave::context* const chain = co_await this_context();
     while (!after.empty() && !stopping_ && !(chain && chain->stop_requested())) {
+        demands wanted = demands_of(call);
+        co_await authority_.check(of->user, std::move(wanted));  // it may have been taken away meanwhile
         wire::wait_readable_call wait;
         wait.wait = server_wait | ++last_wait_;
         wait.stream = call.stream;
         wait.patience = follow_slice;
         for (const auto& [partition, position] : after) wait.positions.push_back({partition, position, false, {}});
         const std::vector<partition_number> readable = co_await wait_readable(of->id, std::move(wait));
+        demands still = demands_of(call);
+        co_await authority_.check(of->user, std::move(still));
         bool some = false;
         for (const partition_number partition : readable) {
             wire::followed item = co_await next_of(call, partition, after[partition]);
@@ -253,6 +458,7 @@ weave::task<wire::followed> routes::next_of(const wire::follow_call& call, parti
     request.bytes_max = std::clamp<std::uint64_t>(call.bytes_max, 1, 1U << 20);
     try {
         item.read = co_await broker_.read(std::move(request));
+        seals_.close(call.stream, item.read);
     } catch (const error&) {
         item.broken = true;  // the follower hears why when it reads
     }
@@ -267,9 +473,17 @@ weave::task<std::vector<server_client>> routes::list_clients(std::uint32_t limit
     co_return overview_->clients(std::clamp(limit, 1u, 10'000u));
 }
 
-moebius::message routes::refuse(const std::exception_ptr& failure) {
-    counted_.count_refusal(failure);
-    return to_message(wire::encode_failure(failure));
+weave::task<void> routes::use(std::shared_ptr<const access::access_list> list) {
+    authority_.use(std::move(list));
+    // They ask again, and are judged by the new list.
+    for (const auto& [session, wait] : waits_) broker_.cancel_wait(session, wait);
+    std::vector<core::session_id> over;
+    for (const auto& [id, one] : sessions_.all())
+        if (!authority_.knows(one->user)) over.push_back(id);
+    for (const core::session_id id : over) {
+        sessions_.end(id);
+        co_await broker_.close_session(id);
+    }
 }
 
 void routes::end_waits() {

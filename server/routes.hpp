@@ -2,7 +2,10 @@
 #pragma once
 
 #include "core/service.hpp"
+#include "server/authority.hpp"
+#include "server/call_limits.hpp"
 #include "server/counters.hpp"
+#include "server/seals.hpp"
 #include "server/sessions.hpp"
 
 #include <moebius/request.hpp>
@@ -20,8 +23,26 @@ class overview;
 
 struct routes_options {
     session_limits limits{};
+    call_limits calls{};
+    std::size_t client_bytes_max = std::size_t{32} << 20;  // of one client's requests that are under way
+    // Of answers that are being made or wait for their client: more are not begun.
+    std::size_t client_answer_bytes_max = std::size_t{32} << 20;
+    std::size_t answer_bytes_max = std::size_t{1} << 30;  // of all clients
+    std::chrono::milliseconds session_timeout_max = std::chrono::hours(1);
+    std::string seal_secret{};            // see seals
     std::uint64_t request_bytes_max = 0;  // told to clients
     std::string server{};                 // name and version, told to clients
+};
+
+struct client_use;
+
+// Counters since the start.
+struct refusals {
+    std::uint64_t unauthorized = 0;  // calls for which the key's name has no right
+    std::uint64_t too_large = 0;     // calls over a limit of their own
+    std::uint64_t overloaded = 0;    // calls over a limit of what is under way or open
+    std::uint64_t malformed = 0;
+    std::uint64_t open_sessions = 0;  // not refused: sessions over TCP without a key, which have all rights
 };
 
 // On the loop's thread. It outlives the server that serves it, and the broker outlives it.
@@ -38,6 +59,10 @@ public:
     [[nodiscard]] const call_counters& counters() const noexcept { return counted_; }
     // Who answers what operators ask; before the server runs.
     void show(const overview& all) noexcept { overview_ = &all; }
+    // Who may do what, from now on, also in what is under way; sessions of clients that are not in the list end. Null:
+    // without keys, everybody everything.
+    weave::task<void> use(std::shared_ptr<const access::access_list> list);
+    [[nodiscard]] const refusals& refused() const noexcept { return refused_; }
 
 private:
     template <class Call>
@@ -51,19 +76,32 @@ private:
     weave::task<moebius::message> open_session(const moebius::request* asked);
     weave::task<moebius::message> close_session(const moebius::request* asked);
     template <class Call>
-    weave::task<typename Call::reply> perform(core::session_id session, Call call);
+    weave::task<typename Call::reply> perform(std::shared_ptr<session> of, Call call);
+    template <class Call>
+    weave::task<typename Call::reply> perform_checked(std::shared_ptr<session> of, Call call);
+    weave::task<std::string> read_frame(std::shared_ptr<session> of, wire::read_frame_call call);
+    [[nodiscard]] moebius::message failure_of(const std::exception_ptr& failure);
+    weave::task<void> await_answer_room(client_use* use, std::size_t expected);
+    void give_answer_room(client_use& use, std::size_t expected);
+    void take_answer_room(client_use& use, std::size_t expected) noexcept;
+    [[nodiscard]] bool answer_fits(const client_use& use, std::size_t expected) const noexcept;
+    [[nodiscard]] bool has_room(const client_use& use, std::size_t bytes);
     weave::task<void> follow(moebius::request asked);
     weave::task<void> follow_until_stopped(moebius::request* asked);
     weave::task<wire::followed> next_of(const wire::follow_call& call, partition_number partition,
                                         transaction_id after);
     weave::task<server_status> status();
     weave::task<std::vector<server_client>> list_clients(std::uint32_t limit);
-    moebius::message refuse(const std::exception_ptr& failure);
     weave::task<std::vector<partition_number>> wait_readable(core::session_id session, wire::wait_readable_call call);
 
     core::service& broker_;
+    weave::executor& home_;
     ports::clock& clock_;
     const routes_options options_;
+    authority authority_;
+    const seals seals_;
+    refusals refused_;
+    std::size_t answer_bytes_ = 0;
     sessions sessions_;
     moebius::command_router rules_;
     const overview* overview_ = nullptr;

@@ -36,6 +36,11 @@ struct client_options {
     // so that it is done once; then it fails with unavailable, or outcome_unknown where it may have been done. Opening
     // waits for at most 5 s of it.
     std::chrono::milliseconds request_timeout = std::chrono::seconds(30);
+    // Served stores whose server wants keys: the file of this client's keys that `tstreams key new` wrote, which only
+    // its owner may read, and the server's public key, 40 characters. Both or none. In the URI they are parameters:
+    // tcp://HOST:PORT?key_file=PATH&server_key=KEY, with %XX for what is neither letter, digit nor one of -._~/
+    std::string key_file{};
+    std::string server_key{};
     // Told, in a sentence, what a person should know: retention holds, or goes on. It must not throw, block, or call
     // the client. Default: a line on standard error.
     std::function<void(const std::string&)> on_notice{};
@@ -49,7 +54,8 @@ public:
     // "file:PATH" (a directory; made when missing, file:///PATH is the same) or "memory:" (a store of its own, gone
     // with the client), or a tstreamsd's: "tcp://HOST:PORT", "ipc:///PATH".
     // Throws locked (names the process), not_a_store, format_newer, corrupt, read_only, no_space, unsupported
-    // (an unknown scheme), invalid_argument, store_not_found, unavailable (nobody serves there).
+    // (an unknown scheme), invalid_argument (keys that are not good included), store_not_found, unavailable (nobody
+    // serves there, or only for clients with keys), unauthorized (the server does not accept this key).
     [[nodiscard]] static client open(std::string_view uri, client_options options = {});
 
     client() noexcept = default;

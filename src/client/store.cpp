@@ -42,7 +42,7 @@ protected:
 class memory_store final : public owned_store {
 public:
     static weave::task<std::unique_ptr<store>> open(client_options chosen, weave::executor& executor,
-                                                    ports::clock& clock) {
+                                                    ports::clock& clock, store_limits limits) {
         auto opened = std::make_unique<memory_store>(clock);
         core::broker_options options;
         options.executor = &executor;
@@ -50,6 +50,8 @@ public:
         options.rows = &opened->rows_;
         options.blobs = &opened->blobs_;
         options.on_notice = notice_of(chosen);
+        options.session_transactions_max = limits.client_transactions;
+        options.transaction_bytes_max = limits.transaction_bytes;
         opened->broker_ = co_await core::broker::start(std::move(options));
         co_return opened;
     }
@@ -68,7 +70,7 @@ private:
 class file_store final : public owned_store {
 public:
     static weave::task<std::unique_ptr<store>> open(std::string path, client_options chosen, weave::executor& executor,
-                                                    ports::clock& clock) {
+                                                    ports::clock& clock, store_limits limits) {
         auto opened = std::make_unique<file_store>();
         local::options place;
         place.path = std::move(path);
@@ -80,6 +82,8 @@ public:
         options.rows = &opened->engine_->rows();
         options.blobs = &opened->engine_->blobs();
         options.on_notice = notice_of(chosen);
+        options.session_transactions_max = limits.client_transactions;
+        options.transaction_bytes_max = limits.transaction_bytes;
         std::exception_ptr failure;
         try {
             opened->broker_ = co_await core::broker::start(std::move(options));
@@ -158,9 +162,15 @@ store_place parse_uri(std::string_view uri) {
 
 weave::task<std::unique_ptr<store>> open_store(store_place place, client_options options, weave::executor& executor,
                                                ports::clock& clock) {
-    if (place.scheme == "memory") co_return co_await memory_store::open(std::move(options), executor, clock);
+    return open_store(std::move(place), std::move(options), executor, clock, store_limits{});
+}
+
+weave::task<std::unique_ptr<store>> open_store(store_place place, client_options options, weave::executor& executor,
+                                               ports::clock& clock, store_limits limits) {
+    if (place.scheme == "memory") co_return co_await memory_store::open(std::move(options), executor, clock, limits);
 #if TSTREAMS_WITH_LOCAL
-    if (place.scheme == "file") co_return co_await file_store::open(place.rest, std::move(options), executor, clock);
+    if (place.scheme == "file")
+        co_return co_await file_store::open(place.rest, std::move(options), executor, clock, limits);
 #endif
 #if TSTREAMS_WITH_REMOTE
     if (place.scheme == "tcp" || place.scheme == "ipc")

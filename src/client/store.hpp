@@ -55,8 +55,16 @@ struct store_place {
 // Throws unsupported for a scheme that this build does not know, invalid_argument for one that is not whole.
 [[nodiscard]] store_place parse_uri(std::string_view uri);
 
+// Of what one client may hold at a broker that serves others.
+struct store_limits {
+    std::uint32_t client_transactions = 100'000;          // open ones
+    std::uint64_t transaction_bytes = ~std::uint64_t{0};  // of the frames of one
+};
+
 // Throws as client::open.
 weave::task<std::unique_ptr<store>> open_store(store_place place, client_options options, weave::executor& executor,
                                                ports::clock& clock);
+weave::task<std::unique_ptr<store>> open_store(store_place place, client_options options, weave::executor& executor,
+                                               ports::clock& clock, store_limits limits);
 
 }  // namespace tstreams::detail

@@ -13,6 +13,10 @@
 
 namespace tstreams::core {
 
+weave::task<std::string> service::stream_name(stream_id stream) {
+    throw error(errc::unsupported, "the name of stream " + std::to_string(stream) + " is known to its broker only");
+}
+
 // Declared so that each part knows only those above it.
 struct broker::pieces {
     explicit pieces(broker_options options)
@@ -138,6 +142,11 @@ weave::task<void> broker::delete_stream(std::string name) {
     const stream_info info = co_await pieces_->streams.remove(std::move(name));
     pieces_->open.cancel_stream(info.id);
     pieces_->world.tasks.run(pieces_->cleaning.purge(info.id, info.partitions), "removing a deleted stream");
+}
+
+weave::task<std::string> broker::stream_name(stream_id stream) {
+    const std::shared_ptr<stream_entry> entry = co_await pieces_->streams.get(stream);
+    co_return entry->info.name;
 }
 
 weave::task<open_reply> broker::open(open_request request) {

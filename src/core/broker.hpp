@@ -35,6 +35,7 @@ public:
     weave::task<stream_page> list_streams(std::string prefix, std::string after, std::uint32_t limit) override;
     weave::task<stream_info> update_stream(std::string name, stream_changes changes) override;
     weave::task<void> delete_stream(std::string name) override;
+    weave::task<std::string> stream_name(stream_id stream) override;
 
     weave::task<open_reply> open(open_request request) override;
     weave::task<void> write(session_id session, transaction_ref transaction, bytes_view data,

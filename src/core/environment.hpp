@@ -36,6 +36,8 @@ struct broker_options {
     std::uint32_t segment_transactions_max = 4096;
     std::uint32_t live_segments_max = 256;  // between the oldest undecided transaction and the tail
     std::uint32_t open_transactions_max = 100'000;
+    std::uint32_t session_transactions_max = 100'000;         // open ones of one session
+    std::uint64_t transaction_bytes_max = ~std::uint64_t{0};  // of the frames of one transaction
     std::uint32_t partitions_cached_max = 16'384;
     std::chrono::milliseconds ids_ahead{5'000};  // how far the durable id ceiling is raised
     std::chrono::milliseconds retention_interval{10'000};

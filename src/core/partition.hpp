@@ -55,6 +55,7 @@ struct open_transaction {
     bool abandoned = false;      // once its group is given up nobody will decide it any more
     bool writing = false;
     std::uint32_t frames = 0;                      // written by the client
+    std::uint64_t frame_bytes = 0;                 // of those
     std::uint32_t chunks = 0;                      // blobs written, index frames included
     std::array<std::vector<frame_ref>, 6> levels;  // references not yet gathered into an index frame
     // Every blob, gathered for a commit and up to `gathered` chunks: only where there are index frames, which hold

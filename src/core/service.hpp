@@ -218,6 +218,9 @@ public:
     virtual weave::task<stream_page> list_streams(std::string prefix, std::string after, std::uint32_t limit) = 0;
     virtual weave::task<stream_info> update_stream(std::string name, stream_changes changes) = 0;
     virtual weave::task<void> delete_stream(std::string name) = 0;
+    // What a stream that is named by its id is called, for those who judge by names. Throws stream_deleted; unsupported
+    // for a broker of another process.
+    virtual weave::task<std::string> stream_name(stream_id stream);
 
     // Writing.
     virtual weave::task<open_reply> open(open_request request) = 0;

@@ -69,7 +69,7 @@ weave::task<std::shared_ptr<open_transaction>> transactions::open(open_request r
             co_await make_room(part);
             continue;
         }
-        check_limits(*part);
+        check_limits(*part, *client);
         id = part->owner->try_mint(now, part->last_id.value(), 10);
         if (!id) co_await part->owner->raise_ceiling(part->last_id.value());
     }
@@ -88,8 +88,9 @@ std::shared_ptr<open_transaction> transactions::open_now(const open_request& req
     const std::shared_ptr<session> client = clients_.find(request.session);
     const std::shared_ptr<partition> part = parts_.loaded({request.stream, request.partition});
     const wall_time now = world_.clock.wall_now();
-    if (!client || !part || parts_.wants_roll(*part, now)) return nullptr;
-    check_limits(*part);
+    if (!client || client->ended || !part || part->dropped || part->stream->deleted || parts_.wants_roll(*part, now))
+        return nullptr;
+    check_limits(*part, *client);
     const std::optional<std::uint64_t> id = part->owner->try_mint(now, part->last_id.value(), 10);
     return id ? add(part, client, request, transaction_id(*id), now) : nullptr;
 }
@@ -132,9 +133,12 @@ weave::task<void> transactions::make_room(std::shared_ptr<partition> part) {
     if (!part->dropped && parts_.wants_roll(*part, world_.clock.wall_now())) co_await parts_.roll(part);
 }
 
-void transactions::check_limits(const partition& part) const {
+void transactions::check_limits(const partition& part, const session& client) const {
     if (open_count_ >= world_.options.open_transactions_max)
         throw error(errc::overloaded, std::to_string(open_count_) + " transactions are open, which is the limit");
+    if (client.open.size() >= world_.options.session_transactions_max)
+        throw error(errc::overloaded,
+                    std::to_string(client.open.size()) + " transactions of this client are open, which is the limit");
     if (part.head.tail - part.first_live_segment() <= world_.options.live_segments_max) return;
     const open_transaction& first = *part.undecided.begin()->second;
     throw error(errc::overloaded, describe(first.ref) + " of " + *first.client +
@@ -170,6 +174,10 @@ weave::task<void> transactions::write(session_id session, transaction_ref ref, b
     if (transaction->state != open_transaction::phase::open || transaction->writing)
         throw error(errc::invalid_state, describe(ref) + " is being decided or written to already");
     std::ignore = clients_.get(session);
+    const std::uint64_t most = world_.options.transaction_bytes_max;
+    if (data.size() > most || transaction->frame_bytes > most - data.size())
+        throw error(errc::too_large, describe(ref) + " would be over " + std::to_string(most) +
+                                         " bytes, which is the limit; begin another one");
     transaction->writing = true;
     std::exception_ptr failure;
     try {
@@ -185,6 +193,7 @@ weave::task<void> transactions::write(session_id session, transaction_ref ref, b
     }
     if (failure) std::rethrow_exception(failure);
     ++transaction->frames;
+    transaction->frame_bytes += data.size();
 }
 
 // Writes a frame and, whenever 64 of a level have come together, the index frame above them.
@@ -262,6 +271,8 @@ weave::task<void> transactions::cancel(session_id session, std::vector<transacti
     for (const transaction_ref& ref : refs) {
         const std::shared_ptr<open_transaction> transaction = find(ref);
         const partition_key key{ref.stream, ref.partition};
+        if (transaction && transaction->session != 0 && transaction->session != session)
+            throw error(errc::transaction_unknown, describe(ref) + " was not opened by this client");
         if (transaction && transaction->state == open_transaction::phase::open) {
             cancel_now(parts_.loaded(key), transaction, errc::transaction_closed);
             continue;

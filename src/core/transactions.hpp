@@ -67,7 +67,7 @@ private:
     [[nodiscard]] std::vector<open_transaction_info> describe_all(const std::vector<transaction_ref>& refs);
     weave::task<std::vector<frame_ref>> children_of(frame_ref frame);
     weave::task<void> make_room(std::shared_ptr<partition> part);
-    void check_limits(const partition& part) const;
+    void check_limits(const partition& part, const session& client) const;
     weave::task<void> gather_below(std::shared_ptr<open_transaction> transaction, std::vector<frame_ref> frames);
     weave::task<void> store_frame(std::shared_ptr<open_transaction> transaction, bytes_view data, std::uint32_t crc32c,
                                   std::uint8_t level);

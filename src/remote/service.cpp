@@ -171,7 +171,8 @@ void service::give_up(const attempt& last, const asking& about) const {
     if (unknown)
         throw error(tstreams::errc::outcome_unknown, where + "no answer in time; it may have been done",
                     outcome::unknown);
-    throw error(tstreams::errc::unavailable, where + "no answer in time; does tstreamsd run there?");
+    throw error(tstreams::errc::unavailable,
+                where + "no answer in time; does tstreamsd run there, and does it want keys?");
 }
 
 // A call is numbered once per session, so that it is done once, and moves to a new session when the server does not
@@ -403,6 +404,11 @@ weave::task<std::vector<partition_number>> service::wait_for_push(core::wait_req
     co_return readable;
 }
 
+void service::throw_if_refused(const moebius::error& failure) const {
+    if (failure.code() == moebius::errc::unauthorized)
+        throw error(errc::unauthorized, options_.endpoint + ": the server does not accept this client's key");
+}
+
 // A lost connection is made again; what is no failure of the connection is the waiter's.
 weave::task<void> service::follow_failed(std::exception_ptr failure) {
     bool ended = false;
@@ -411,7 +417,8 @@ weave::task<void> service::follow_failed(std::exception_ptr failure) {
     } catch (const error& said) {
         if (said.code() != errc::session_ended) throw;
         ended = true;
-    } catch (const moebius::error&) {
+    } catch (const moebius::error& said) {
+        throw_if_refused(said);
     }
     if (ended) {
         session_ = nullptr;
@@ -466,8 +473,8 @@ weave::task<std::optional<std::vector<partition_number>>> service::wait_once(wai
     std::optional<moebius::message> answer;
     try {
         answer = co_await asked;
-    } catch (const moebius::error&) {
-        // Asked again, over the next connection.
+    } catch (const moebius::error& failure) {
+        throw_if_refused(failure);  // else it is asked again, over the next connection
     }
     self->now = nullptr;
     if (!answer) {

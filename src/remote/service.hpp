@@ -10,6 +10,7 @@
 #include "remote/link.hpp"
 #include "wire/envelope.hpp"
 
+#include <moebius/error.hpp>
 #include <tstreams/ports/clock.hpp>
 #include <weave/sync.hpp>
 
@@ -117,6 +118,7 @@ private:
     [[nodiscard]] std::unique_ptr<feed> open_feed(const wire::follow_call& call, feed::listener heard);
     weave::task<void> take_back(wire::open_call call, numbered as);
     void in_background(weave::task<void> work);
+    void throw_if_refused(const moebius::error& failure) const;
     weave::task<void> follow_failed(std::exception_ptr failure);
     void tidy_up_later();
     weave::task<std::optional<std::vector<partition_number>>> wait_once(waiting* self, wire::wait_readable_call call,

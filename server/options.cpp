@@ -1,0 +1,169 @@
+#include "server/options.hpp"
+
+#include "server/endpoints.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <algorithm>
+#include <cctype>
+#include <map>
+#include <sstream>
+#include <utility>
+
+namespace tstreams::server {
+
+namespace {
+
+struct typed {
+    std::string config;
+    std::string log_format = "text";
+    std::uint64_t session_timeout = 3600;
+    std::uint64_t drain = 5;
+    bool print_config = false;
+};
+
+// --client-bytes is TSTREAMSD_CLIENT_BYTES.
+CLI::Option* add(CLI::App& app, const std::string& name, CLI::Option* made) {
+    std::string variable = "TSTREAMSD_" + name.substr(2);
+    for (char& one : variable)
+        one = one == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(one)));
+    std::ignore = app;
+    return made->envname(variable);
+}
+
+template <class T>
+void add_number(CLI::App& app, const std::string& name, T& value, const std::string& about) {
+    add(app, name, app.add_option(name, value, about))
+        ->check(CLI::PositiveNumber)
+        ->group("Limits")
+        ->capture_default_str();
+}
+
+template <class T>
+void add_bytes(CLI::App& app, const std::string& name, T& value, const std::string& about) {
+    add(app, name, app.add_option(name, value, about))
+        ->transform(CLI::AsSizeValue(false))
+        ->check(CLI::PositiveNumber)
+        ->group("Limits")
+        ->type_name("BYTES")
+        ->capture_default_str();
+}
+
+void add_limits(CLI::App& app, daemon_limits& limits, typed& words) {
+    add_number(app, "--clients", limits.clients, "Connected clients");
+    add_number(app, "--client-transactions", limits.client_transactions, "Open transactions of one client");
+    add_bytes(app, "--transaction-bytes", limits.transaction_bytes, "Of one transaction");
+    add_bytes(app, "--item-bytes", limits.item_bytes, "Of one item; at most 64 MiB");
+    add_number(app, "--group-members", limits.group_members, "Transactions and positions in one checkpoint");
+    add_number(app, "--client-answers", limits.client_answers,
+               "Calls of one client under way, or answered and not read");
+    add_bytes(app, "--client-bytes", limits.client_bytes, "Of the calls of one client that are under way");
+    add_bytes(app, "--all-bytes", limits.all_bytes, "Of the calls of all clients that are under way");
+    add_bytes(app, "--client-unread-bytes", limits.client_unread_bytes, "Of answers that one client does not read");
+    add_bytes(app, "--all-unread-bytes", limits.all_unread_bytes, "Of answers that clients do not read");
+    add_number(app, "--session-timeout", words.session_timeout,
+               "Seconds: the longest silence after which a client may ask to be given up");
+}
+
+void describe(CLI::App& app, invocation& call, typed& words) {
+    daemon_options& options = call.options;
+    add(app, "--store", app.add_option("--store", options.store, "The store, for example file:/var/lib/tstreams"))
+        ->type_name("URI");
+    add(app, "--listen",
+        app.add_option("--listen", options.listen,
+                       "Where clients find it, several times for several: ipc:///PATH, tcp://127.0.0.1:7420, with keys "
+                       "tcp://ADDRESS:PORT. Default: a Unix socket in $XDG_RUNTIME_DIR/tstreams or /run/tstreams"))
+        ->type_name("ENDPOINT")
+        ->delimiter(',')
+        ->default_str(default_endpoint());
+    add(app, "--key-file",
+        app.add_option("--key-file", options.key_file, "The server's keys, as 'tstreams key new' writes them"))
+        ->type_name("FILE");
+    add(app, "--clients-file",
+        app.add_option("--clients-file", options.clients_file,
+                       "Which keys may come, and their rights: 'tstreams key allow' writes it. SIGHUP reads it again"))
+        ->type_name("FILE");
+    add(app, "--metrics",
+        app.add_option("--metrics", options.metrics,
+                       "Metrics for Prometheus, /healthz and /readyz over HTTP at [ADDRESS:]PORT; default: nowhere"))
+        ->type_name("PLACE");
+    add(app, "--metrics-beyond-loopback",
+        app.add_flag("--metrics-beyond-loopback", options.metrics_beyond_loopback,
+                     "--metrics may name an address that other machines reach"));
+    add(app, "--drain", app.add_option("--drain", words.drain, "Seconds for what is in flight, when it is to stop"))
+        ->capture_default_str();
+    add(app, "--log-format", app.add_option("--log-format", words.log_format, "text or json, a line per event"))
+        ->check(CLI::IsMember({"text", "json"}))
+        ->capture_default_str();
+    add_limits(app, options.limits, words);
+    add(app, "--config",
+        app.add_option("--config", words.config, "A TOML file with any of these: item-bytes = 1048576"))
+        ->type_name("FILE")
+        ->configurable(false);
+    app.add_flag("--check-config", call.check_only, "Check all of this, open nothing; exit with 0 or 2")
+        ->configurable(false);
+    app.add_flag("--print-config", words.print_config, "Print all settings as TOML")->configurable(false);
+    app.set_version_flag("--version", "tstreamsd " TSTREAMS_VERSION);
+    app.footer(
+        "Every option may be a line of the file, and a variable: TSTREAMSD_ITEM_BYTES. The command line counts first,\n"
+        "then the environment, then the file.\n"
+        "Exit status: 0 stopped, 1 failure, 2 usage or configuration.");
+}
+
+// Only what neither the command line nor the environment has said.
+void read_config(CLI::App& app, const std::string& path) {
+    std::vector<CLI::ConfigItem> items;
+    try {
+        items = CLI::ConfigTOML().from_file(path);
+    } catch (const CLI::Error& failure) {
+        throw usage_error(path + ": cannot be read");
+    }
+    for (const CLI::ConfigItem& item : items) {
+        CLI::Option* const option = item.parents.empty() ? app.get_option_no_throw("--" + item.name) : nullptr;
+        if (option == nullptr || !option->get_configurable() || item.inputs.empty())
+            throw usage_error(path + ": there is no setting '" + item.fullname() + "'");
+        if (option->count() != 0) continue;
+        for (const std::string& one : item.inputs) option->add_result(one);
+        try {
+            option->run_callback();
+        } catch (const CLI::Error& failure) {
+            throw usage_error(path + ": " + failure.what());
+        }
+    }
+}
+
+void settle(invocation& call, const typed& words) {
+    daemon_options& options = call.options;
+    if (options.store.empty()) throw usage_error("say which store: --store file:/var/lib/tstreams");
+    if (options.limits.item_bytes > std::size_t{64} << 20) throw usage_error("--item-bytes is at most 64 MiB");
+    if (words.session_timeout > 86'400) throw usage_error("--session-timeout is at most 86400 seconds");
+    options.limits.session_timeout = std::chrono::seconds(words.session_timeout);
+    options.drain = std::chrono::seconds(std::min<std::uint64_t>(words.drain, 86'400));
+    options.log = event_log(words.log_format == "json" ? log_format::json : log_format::text);
+    call.default_listen = options.listen.empty();
+    if (call.default_listen) options.listen.push_back(default_endpoint());
+}
+
+}  // namespace
+
+invocation parse(int argc, const char* const* argv) {
+    invocation call;
+    typed words;
+    CLI::App app("Serves a T-streams store to other processes and machines", "tstreamsd");
+    describe(app, call, words);
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& failure) {
+        if (failure.get_exit_code() != 0) throw usage_error(std::string(failure.what()) + "; see tstreamsd --help");
+        std::ostringstream text;
+        app.exit(failure, text, text);
+        call.print = text.str();
+        return call;
+    }
+    if (!words.config.empty()) read_config(app, words.config);
+    settle(call, words);
+    if (words.print_config) call.print = app.config_to_str(true, false);
+    return call;
+}
+
+}  // namespace tstreams::server

@@ -1,0 +1,308 @@
+// What a client can do to a server without keys: whatever it sends, the server stays, serves the others, keeps what it
+// has, and its memory stays bounded. Seed: TSTREAMS_TEST_SEED.
+#include "core/frames.hpp"
+#include "tests/served/raw_client.hpp"
+
+#include <moebius/loop.hpp>
+#include <moebius/requester.hpp>
+#include <tstreams/client.hpp>
+
+#include <gtest/gtest.h>
+
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <cstring>
+#include <memory>
+#include <random>
+#include <thread>
+
+namespace tstreams::served {
+namespace {
+
+constexpr std::size_t sanitizers =
+#if defined(__SANITIZE_ADDRESS__)
+    4;
+#else
+    1;
+#endif
+
+class attacked : public testing::Test {
+protected:
+    void SetUp() override {
+        const char* given = std::getenv("TSTREAMS_TEST_SEED");
+        const std::uint64_t seed = given ? std::stoull(given) : std::random_device()();
+        std::printf("TSTREAMS_TEST_SEED=%llu\n", static_cast<unsigned long long>(seed));
+        random_.seed(seed);
+        daemon_.emplace(directory_.path());
+        good_ = client::open(endpoint());
+        stream_options chosen;
+        chosen.name = "good";
+        chosen.durability = durability::process();
+        stream_ = good_.create_stream(chosen).id;
+        step();
+        memory_before_ = memory_of(daemon_->process());
+    }
+    // What an honest client does meanwhile.
+    void step() { good_.make_producer("good").send(std::to_string(sent_++)); }
+    void check_all(std::size_t kilobytes_more) {
+        step();
+        consumer from = good_.make_consumer("good", {.start = oldest});
+        for (std::uint64_t i = 0; i < sent_; ++i) {
+            const std::optional<received_transaction> one = from.next(10s);
+            ASSERT_TRUE(one.has_value()) << i;
+            EXPECT_EQ(as_text((*one->begin()).bytes()), std::to_string(i));
+        }
+        EXPECT_LT(memory_of(daemon_->process()), memory_before_ + kilobytes_more * sanitizers);
+        EXPECT_EQ(WEXITSTATUS(daemon_->end(SIGTERM)), 0);
+    }
+    [[nodiscard]] std::string endpoint() const { return "ipc://" + directory_.path() + "/socket"; }
+    std::uint64_t below(std::uint64_t end) { return random_() % end; }
+
+    temporary_directory directory_;
+    std::mt19937_64 random_;
+    std::optional<daemon> daemon_;
+    client good_;
+    core::stream_id stream_ = 0;
+    std::uint64_t sent_ = 0;
+    std::size_t memory_before_ = 0;
+};
+
+using recorded = std::vector<std::pair<std::string, std::string>>;
+
+template <class Call>
+void record(recorded& to, raw_client& by, Call call = {}) {
+    to.emplace_back(std::string(Call::command), by.encode(call));
+}
+
+// A well-formed one of every call, about a stream that may be harmed.
+recorded every_call(raw_client& by, core::stream_id stream) {
+    recorded all;
+    wire::open_session_call begin;
+    begin.client = "mutant";
+    begin.timeout = 1s;
+    record(all, by, begin);
+    record<wire::heartbeat_call>(all, by);
+    wire::create_stream_call create;
+    create.request.options.name = "made";
+    record(all, by, create);
+    record(all, by, wire::find_stream_call{"harmed"});
+    record(all, by, wire::list_streams_call{"h", "", 10});
+    record(all, by, wire::update_stream_call{"harmed", {}});
+    record(all, by, wire::delete_stream_call{"nobody"});
+    wire::open_call open;
+    open.request.stream = stream;
+    record(all, by, open);
+    wire::write_call write;
+    write.transaction = by.get(open).transaction;
+    std::string frame;
+    core::pack_item(frame, as_bytes("item"));
+    write.data = as_bytes(frame);
+    write.crc32c = core::crc32c(write.data);
+    record(all, by, write);
+    wire::commit_call commit;
+    commit.request.request = {1, 2};
+    core::decision& one = commit.request.transactions.emplace_back();
+    one.open.stream = stream;
+    one.items = 1;
+    one.bytes = 4;
+    one.inline_items = frame;
+    commit.request.offsets.push_back({stream, 0, "c", 1, transaction_id(1), transaction_id(2)});
+    commit.request.sources.push_back({stream, "p", 1, "here"});
+    record(all, by, commit);
+    record(all, by, wire::cancel_call{{write.transaction}});
+    wire::attach_producer_call producer;
+    producer.request.stream = stream;
+    producer.request.producer = "p";
+    record(all, by, producer);
+    wire::read_call read;
+    read.request.stream = stream;
+    record(all, by, read);
+    record(all, by, wire::read_frame_call{{"0123456789012345678901234567890123456789", 100, 5}});
+    wire::wait_readable_call wait;
+    wait.stream = stream;
+    wait.positions.resize(2);
+    record(all, by, wait);
+    record(all, by, wire::cancel_wait_call{3});
+    record(all, by, wire::resolve_call{stream, 0, {}});
+    record(all, by, wire::last_call{stream, 0});
+    record(all, by, wire::find_transaction_call{stream, 0, transaction_id(7)});
+    wire::scan_call scan;
+    scan.request.stream = stream;
+    record(all, by, scan);
+    record(all, by, wire::find_commit_call{{1, 2}});
+    wire::attach_consumer_call attach;
+    attach.request.stream = stream;
+    attach.request.consumer = "c";
+    attach.request.partitions = {0};
+    attach.request.starts.resize(1);
+    record(all, by, attach);
+    record(all, by, wire::detach_consumer_call{stream, "c"});
+    record<wire::retention_call>(all, by);
+    record(all, by, wire::abort_call{stream, 0, transaction_id(7)});
+    record(all, by, wire::list_offsets_call{stream, "c"});
+    record(all, by, wire::set_offset_call{stream, "c", {{0, transaction_id(1)}}, false});
+    record(all, by, wire::delete_offset_call{stream, "c", false});
+    return all;
+}
+
+TEST_F(attacked, by_truncated_and_flipped_frames_of_every_call) {
+    raw_client by(endpoint());
+    ASSERT_TRUE(by.begin().done());
+    wire::create_stream_call create;
+    create.request.options.name = "harmed";
+    const core::stream_id harmed = by.get(create).id;
+    const recorded calls = every_call(by, harmed);
+    int refused = 0;
+    for (const auto& [command, bytes] : calls) {
+        for (std::size_t length = 0; length < bytes.size(); ++length) {
+            if (by.send(command, std::string_view(bytes).substr(0, length), 2min).refusal) ++refused;
+        }
+        for (int i = 0; i < 60; ++i) {
+            std::string changed = bytes;
+            for (std::uint64_t flips = 1 + below(3); flips != 0; --flips) {
+                // Not the session, or most would be refused for it.
+                std::size_t at = below(changed.size());
+                if (at >= 2 && at < 10) at = 0;
+                changed[at] = static_cast<char>(changed[at] ^ (1 << below(8)));
+            }
+            if (command == wire::wait_readable_call::command) continue;  // it may say: wait for a minute
+            if (by.send(command, changed, 2min).refusal) ++refused;
+        }
+        step();
+        raw_client fresh(endpoint());  // the session may have had its numbers used up
+        ASSERT_TRUE(fresh.begin().done());
+    }
+    EXPECT_GT(refused, 1000);
+    check_all(256 * 1024);
+}
+
+TEST_F(attacked, by_lengths_versions_and_commands_that_are_none) {
+    raw_client by(endpoint());
+    ASSERT_TRUE(by.begin().done());
+    const auto put = [](std::string& text, std::size_t at, std::uint64_t value, std::size_t bytes) {
+        if (at + bytes <= text.size()) std::memcpy(text.data() + at, &value, bytes);
+    };
+    recorded calls = every_call(by, stream_);
+    for (const auto& [command, bytes] : calls) {
+        if (command == wire::wait_readable_call::command) continue;
+        for (std::size_t at = wire::request_head_bytes; at < bytes.size(); ++at) {
+            for (const auto& [value, width] : {std::pair<std::uint64_t, std::size_t>(0xffffffffU, 4),
+                                               {0x80000000U, 4},
+                                               {std::uint64_t{1} << 63, 8},
+                                               {~std::uint64_t{0}, 8}}) {
+                std::string changed = bytes;
+                put(changed, at, value, width);
+                std::ignore = by.send(command, changed, 2min);
+            }
+        }
+    }
+    wire::request_head head;
+    head.session = by.session;
+    for (int version = 0; version < 256; ++version) {
+        if (version == wire::major_version) continue;
+        head.major = static_cast<std::uint8_t>(version);
+        EXPECT_EQ(by.send("tstreams.heartbeat", wire::encode_request(head, wire::heartbeat_call{})).refusal,
+                  errc::unsupported);
+    }
+    EXPECT_EQ(by.send("tstreams.fly", "").transport, moebius::errc::unroutable);
+    EXPECT_EQ(by.send(std::string(255, 'x'), "").transport, moebius::errc::unroutable);
+    // Of frames: a checksum of something else, and items that are not whole.
+    wire::open_call open;
+    open.request.stream = stream_;
+    by.last_sequence += 1000;
+    ASSERT_TRUE(by.begin().done());
+    by.last_sequence = 0;
+    wire::write_call write;
+    write.transaction = by.get(open).transaction;
+    std::string frame =
+        "\xff\xff\xff\xff\x0f"
+        "abc";
+    write.data = as_bytes(frame);
+    write.crc32c = core::crc32c(write.data);
+    EXPECT_EQ(by.ask(write).refusal, errc::malformed_message);
+    frame.clear();
+    core::pack_item(frame, as_bytes("good"));
+    write.data = as_bytes(frame);
+    EXPECT_EQ(by.ask(write).refusal, errc::malformed_message);
+    EXPECT_TRUE(by.ask(wire::cancel_call{{write.transaction}}).done());
+    step();
+}
+
+TEST_F(attacked, by_a_client_that_opens_and_never_decides) {
+    stream_options chosen;
+    chosen.name = "held";
+    chosen.max_open = 2s;
+    const std::uint64_t held = good_.create_stream(chosen).id;
+    std::optional<raw_client> by(endpoint());
+    ASSERT_TRUE(by->begin(1s).done());
+    wire::open_call open;
+    open.request.stream = held;
+    std::uint64_t opened = 0;
+    while (by->ask(open).done()) ++opened;
+    EXPECT_EQ(opened, 4096U);
+    good_.make_producer("held").send("behind");
+    consumer from = good_.make_consumer("held", {.start = oldest});
+    const std::optional<received_transaction> got = from.next(20s);
+    ASSERT_TRUE(got.has_value()) << "what is never decided expires";
+    EXPECT_EQ(as_text((*got->begin()).bytes()), "behind");
+    check_all(64 * 1024);
+}
+
+// Questions whose answers it does not take: they wait up to a budget, and the server drops the client in the end.
+TEST_F(attacked, by_a_client_that_never_reads) {
+    good_.make_producer("good").send(std::string(900'000, 'x'));
+    const std::optional<received_transaction> large = good_.last("good", 0);
+    ASSERT_TRUE(large.has_value());
+    raw_client by(endpoint());
+    ASSERT_TRUE(by.begin().done());
+    const core::stored_transaction stored = by.get(wire::last_call{stream_, 0}).value();
+    const std::string ask = by.encode(wire::read_frame_call{stored.frames.front().blob});
+    moebius::loop loop;
+    moebius::requester_options options;
+    options.receive_queue = 1;
+    moebius::requester never(loop, endpoint(), options);
+    std::ignore = loop.run(moebius::ask(never, "moebius.ping", moebius::message(std::string_view()), 10s));
+    // The loop runs as long as it takes to send them, and then never again: nothing is received.
+    constexpr int questions = 3000;  // for 2.7 GB
+    for (int i = 0; i < questions; ++i)
+        never.call(wire::read_frame_call::command, moebius::message(ask), 1h, [](const auto&) {});
+    std::size_t peak = 0;
+    for (int i = 0; i < 30; ++i) {
+        std::this_thread::sleep_for(100ms);
+        step();
+        peak = std::max(peak, memory_of(daemon_->process()));
+    }
+    std::printf("peak %zu kB above %zu kB\n", peak - memory_before_, memory_before_);
+    EXPECT_LT(peak, memory_before_ + 256 * 1024 * sanitizers);
+    const transaction_id sent = good_.make_producer("good").send("still served");
+    EXPECT_EQ(good_.state("good", 0, sent), transaction_state::checkpointed);
+}
+
+// Sockets that say nothing, or what is not ZMTP; and clients that come and go.
+TEST_F(attacked, by_floods_of_connections) {
+    sockaddr_un place{};
+    place.sun_family = AF_UNIX;
+    std::snprintf(place.sun_path, sizeof place.sun_path, "%s/socket", directory_.path().c_str());
+    std::vector<int> open;
+    for (int i = 0; i < 400; ++i) {
+        const int one = ::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        ASSERT_GE(one, 0);
+        if (::connect(one, reinterpret_cast<const sockaddr*>(&place), sizeof place) == 0 && i % 2 == 0) {
+            std::string noise(64, '\0');
+            for (char& byte : noise) byte = static_cast<char>(random_());
+            std::ignore = ::send(one, noise.data(), noise.size(), MSG_NOSIGNAL);
+        }
+        open.push_back(one);
+        if (i % 50 == 0) step();
+    }
+    for (int i = 0; i < 300; ++i) {
+        raw_client brief(endpoint());
+        ASSERT_TRUE(brief.begin(200ms).done());
+        if (i % 50 == 0) step();
+    }
+    for (const int one : open) ::close(one);
+    check_all(128 * 1024);
+}
+
+}  // namespace
+}  // namespace tstreams::served

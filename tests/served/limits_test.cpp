@@ -1,0 +1,205 @@
+// Each limit of tstreamsd at its value and one above: typed, nothing done, and the client goes on.
+#include "core/frames.hpp"
+#include "tests/served/raw_client.hpp"
+
+#include <tstreams/client.hpp>
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <thread>
+
+namespace tstreams::served {
+namespace {
+
+class limited : public testing::Test {
+protected:
+    // Serves with these, and makes the stream "s".
+    void serve(const std::vector<std::string>& extra) {
+        daemon_.emplace(directory_.path(), extra);
+        raw_.emplace(endpoint());
+        ASSERT_TRUE(raw_->begin().done());
+        wire::create_stream_call create;
+        create.request.options.name = "s";
+        create.request.options.durability = durability::process();
+        stream_ = raw_->get(create).id;
+    }
+    [[nodiscard]] std::string endpoint() const { return "ipc://" + directory_.path() + "/socket"; }
+    [[nodiscard]] wire::open_call open_call() const {
+        wire::open_call call;
+        call.request.stream = stream_;
+        return call;
+    }
+    wire::commit_call commit_call(std::size_t members) {
+        wire::commit_call call;
+        call.request.request = core::make_request_id(
+            std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now()), true, ++last_,
+            1);
+        for (std::size_t i = 0; i < members; ++i) {
+            core::decision& one = call.request.transactions.emplace_back();
+            one.open.stream = stream_;
+            one.items = 1;
+            one.bytes = 1;
+            core::pack_item(one.inline_items, as_bytes("x"));
+        }
+        return call;
+    }
+    static wire::write_call write_call(const core::transaction_ref& to, const std::string& frame) {
+        wire::write_call call;
+        call.transaction = to;
+        call.data = as_bytes(frame);
+        call.crc32c = core::crc32c(call.data);
+        return call;
+    }
+    static std::string frame_of(std::size_t item_bytes) {
+        std::string frame;
+        core::pack_item(frame, as_bytes(std::string(item_bytes, 'x')));
+        return frame;
+    }
+    [[nodiscard]] std::size_t stored() {
+        wire::scan_call call;
+        call.request.stream = stream_;
+        call.request.open = false;
+        return raw_->get(call).size();
+    }
+
+    temporary_directory directory_;
+    std::optional<daemon> daemon_;
+    std::optional<raw_client> raw_;
+    core::stream_id stream_ = 0;
+    std::uint64_t last_ = 0;
+};
+
+TEST_F(limited, members_of_a_group) {
+    serve({});
+    EXPECT_TRUE(raw_->ask(commit_call(1000)).done());
+    EXPECT_EQ(raw_->ask(commit_call(1001)).refusal, errc::too_large);
+    EXPECT_EQ(stored(), 1000U);
+}
+
+TEST_F(limited, open_transactions_of_a_client) {
+    serve({});
+    for (int i = 0; i < 4096; ++i) ASSERT_TRUE(raw_->ask(open_call()).done()) << i;
+    EXPECT_EQ(raw_->ask(open_call()).refusal, errc::overloaded);
+    // The place of another client is its own.
+    raw_client other(endpoint());
+    ASSERT_TRUE(other.begin().done());
+    EXPECT_TRUE(other.ask(open_call()).done());
+    wire::scan_call call;
+    call.request.stream = stream_;
+    call.request.checkpointed = false;
+    call.request.limit = 1;
+    const std::vector<transaction_info> first = raw_->get(call);
+    ASSERT_EQ(first.size(), 1U);
+    ASSERT_TRUE(raw_->ask(wire::abort_call{stream_, 0, first.front().id}).done());
+    EXPECT_TRUE(raw_->ask(open_call()).done());
+    EXPECT_EQ(raw_->ask(open_call()).refusal, errc::overloaded);
+}
+
+TEST_F(limited, bytes_of_an_item) {
+    serve({});
+    const core::open_reply opened = raw_->get(open_call());
+    constexpr std::size_t most = std::size_t{16} << 20;
+    EXPECT_TRUE(raw_->ask(write_call(opened.transaction, frame_of(most))).done());
+    const outcome_of_call over = raw_->ask(write_call(opened.transaction, frame_of(most + 1)));
+    EXPECT_EQ(over.refusal, errc::too_large);
+}
+
+TEST_F(limited, bytes_of_a_small_item) {
+    serve({"--item-bytes", "1000"});
+    const core::open_reply opened = raw_->get(open_call());
+    EXPECT_TRUE(raw_->ask(write_call(opened.transaction, frame_of(1000) + frame_of(1000))).done());
+    EXPECT_EQ(raw_->ask(write_call(opened.transaction, frame_of(10) + frame_of(1001))).refusal, errc::too_large);
+    wire::commit_call call = commit_call(1);
+    call.request.transactions.front().inline_items = frame_of(1001);
+    EXPECT_EQ(raw_->ask(call).refusal, errc::too_large);
+    call.request.transactions.front().inline_items = frame_of(1000);
+    EXPECT_TRUE(raw_->ask(call).done());
+}
+
+TEST_F(limited, bytes_of_a_transaction) {
+    serve({"--transaction-bytes", "3000"});
+    const core::open_reply opened = raw_->get(open_call());
+    const std::string frame = frame_of(998);  // with its length 1,000 bytes
+    ASSERT_EQ(frame.size(), 1000U);
+    for (int i = 0; i < 3; ++i) EXPECT_TRUE(raw_->ask(write_call(opened.transaction, frame)).done());
+    EXPECT_EQ(raw_->ask(write_call(opened.transaction, frame_of(0))).refusal, errc::too_large);
+    wire::commit_call call = commit_call(1);
+    call.request.transactions.front() = {};
+    call.request.transactions.front().transaction = opened.transaction;
+    call.request.transactions.front().items = 3;
+    call.request.transactions.front().bytes = 3 * 998;
+    call.request.transactions.front().frames = 3;
+    EXPECT_TRUE(raw_->ask(call).done());
+    EXPECT_EQ(stored(), 1U);
+}
+
+TEST_F(limited, clients) {
+    serve({"--clients", "3"});
+    raw_client second(endpoint()), third(endpoint()), fourth(endpoint());
+    EXPECT_TRUE(second.begin().done());
+    EXPECT_TRUE(third.begin().done());
+    EXPECT_EQ(fourth.begin().transport, moebius::errc::overloaded);
+    EXPECT_TRUE(third.ask(wire::heartbeat_call{}).done());
+}
+
+// Also where they share a connection.
+TEST_F(limited, sessions) {
+    serve({"--clients", "3"});
+    EXPECT_TRUE(raw_->begin().done());
+    EXPECT_TRUE(raw_->begin().done());
+    EXPECT_EQ(raw_->begin().refusal, errc::overloaded);
+}
+
+TEST_F(limited, answers_that_are_kept) {
+    serve({"--client-answers", "100"});
+    ASSERT_TRUE(raw_->begin().done());
+    const wire::open_call call = open_call();
+    const auto numbered = [&](std::uint64_t sequence, std::uint64_t answered_below) {
+        wire::request_head head;
+        head.session = raw_->session;
+        head.sequence = sequence;
+        head.answered_below = answered_below;
+        return raw_->send(call.command, wire::encode_request(head, call));
+    };
+    for (std::uint64_t i = 1; i <= 100; ++i) ASSERT_TRUE(numbered(i, 1).done()) << i;
+    EXPECT_EQ(numbered(101, 1).refusal, errc::overloaded);
+    EXPECT_TRUE(numbered(101, 2).done());
+}
+
+TEST_F(limited, silence_of_a_session) {
+    serve({"--session-timeout", "60"});
+    EXPECT_TRUE(raw_->begin(60s).done());
+    EXPECT_EQ(raw_->begin(60'001ms).refusal, errc::invalid_argument);
+}
+
+// An ordinary client waits for room, and all of it is done once.
+TEST_F(limited, bytes_under_way_of_a_client) {
+    serve({"--client-bytes", "1MiB"});
+    client many = client::open(endpoint());
+    std::vector<std::thread> writers;
+    for (int i = 0; i < 8; ++i)
+        writers.emplace_back([&many] {
+            producer to = many.make_producer("s");
+            for (int round = 0; round < 5; ++round) to.send(std::string(900'000, 'x'));
+        });
+    for (std::thread& one : writers) one.join();
+    EXPECT_EQ(stored(), 40U);
+}
+
+TEST_F(limited, lists_in_a_call) {
+    serve({});
+    wire::cancel_call cancel;
+    cancel.transactions.resize(4096);
+    for (auto& one : cancel.transactions) one.stream = stream_;
+    EXPECT_TRUE(raw_->ask(cancel).done());
+    cancel.transactions.emplace_back();
+    EXPECT_EQ(raw_->ask(cancel).refusal, errc::too_large);
+    wire::wait_readable_call wait;
+    wait.stream = stream_;
+    wait.positions.resize(1025);
+    EXPECT_EQ(raw_->ask(wait).refusal, errc::too_large);
+}
+
+}  // namespace
+}  // namespace tstreams::served
