@@ -3,6 +3,7 @@
 #include "moebius/frames.hpp"
 #include "moebius/test_server.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 
@@ -25,36 +26,38 @@ struct addresses {
     const void* received;
     std::size_t bytes;
 };
-addresses echo(void* socket, std::string_view prefix, std::string_view suffix) {
+// All on one thread: the thread sanitizer does not see how libzmq hands memory over.
+addresses echo(loop& home, void* socket, std::string_view prefix, std::string_view suffix) {
     message frame = message::uninitialized(large);
     std::memset(frame.data(), 'x', large);
-    std::memcpy(frame.data(), prefix.data(), prefix.size());
-    std::memcpy(frame.data() + large - suffix.size(), suffix.data(), suffix.size());
+    auto* const begin = reinterpret_cast<char*>(frame.data());
+    std::copy(prefix.begin(), prefix.end(), begin);
+    std::copy(suffix.begin(), suffix.end(), begin + large - suffix.size());
     addresses found{frame.data(), nullptr, 0};
     EXPECT_TRUE(detail::frame_access::send(socket, frame, 0));
     message answer;
-    EXPECT_TRUE(detail::frame_access::receive(socket, answer, 0));
+    EXPECT_TRUE(home.run(eventually_here([&] { return detail::frame_access::receive(socket, answer, ZMQ_DONTWAIT); })));
     found.received = answer.data();
     found.bytes = answer.size();
     return found;
 }
 
 TEST(sending, returns_a_large_body_without_copying_it) {
-    served one;
-    one.routes.on("function", [](request& asked) { asked.reply(asked.take_body()); });
-    one.routes.on("coroutine", echo_later);
-    const std::string endpoint = one.serve("inproc://sending");
-    const std::unique_ptr<void, int (*)(void*)> socket(zmq_socket(one.home.zmq_context(), ZMQ_DEALER), zmq_close);
-    const int patience_ms = 10'000;
-    zmq_setsockopt(socket.get(), ZMQ_RCVTIMEO, &patience_ms, sizeof patience_ms);
-    ASSERT_EQ(zmq_connect(socket.get(), endpoint.c_str()), 0);
+    loop home;
+    command_router routes;
+    routes.on("function", [](request& asked) { asked.reply(asked.take_body()); });
+    routes.on("coroutine", echo_later);
+    server node(home, routes);
+    node.bind("inproc://sending");
+    const std::unique_ptr<void, int (*)(void*)> socket(zmq_socket(home.zmq_context(), ZMQ_DEALER), zmq_close);
+    ASSERT_EQ(zmq_connect(socket.get(), node.endpoint().c_str()), 0);
     for (const std::string command : {"function", "coroutine"}) {
         detail::header top;
         top.kind = detail::kind::request;
-        const addresses binary = echo(socket.get(), dealer::framed(top, command, {}), {});
+        const addresses binary = echo(home, socket.get(), dealer::framed(top, command, {}), {});
         EXPECT_EQ(binary.sent, binary.received) << command;
         EXPECT_EQ(binary.bytes, large) << command;
-        const addresses text = echo(socket.get(), R"({"command":")" + command + R"(","x":")", R"("})");
+        const addresses text = echo(home, socket.get(), R"({"command":")" + command + R"(","x":")", R"("})");
         EXPECT_EQ(text.sent, text.received) << command;
         EXPECT_EQ(text.bytes, large) << command;
     }
