@@ -55,7 +55,7 @@ class Daemon:
                 [DAEMON, "--store", f"file:{directory}/store", "--listen", self.at, "--metrics", "127.0.0.1:0",
                  *options], stderr=log, env={**os.environ, **(environment or {})})
         self.url = wait_for("the address of the metrics",
-                            lambda: self.said(r"metrics at (http://\S+)/metrics"))
+                            lambda: self.said(r"metrics endpoint=\"?(http://[^\s\"]+)/metrics"))
         if wait:
             wait_for("ready", lambda: self.said(r"(ready)\n"))
 
