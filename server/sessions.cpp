@@ -13,6 +13,9 @@ void sessions::check_room() const {
 
 void sessions::begin(core::session_id id, std::string client, std::chrono::milliseconds timeout,
                      moebius::client connection) {
+    // An earlier session of this connection is alive as long as it speaks, and not because the connection is there.
+    for (const auto& [other, one] : table_)
+        if (one->connection == connection) one->connection = moebius::client();
     auto fresh = std::make_shared<session>();
     fresh->id = id;
     fresh->user = connection.user_id();

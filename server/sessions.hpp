@@ -2,7 +2,8 @@
 //
 // A session is not a connection: a client that lost its connection goes on with its session over the next one, and asks
 // again what it had no answer to. It belongs to whoever opened it (the name of the key, where there are keys). It ends
-// by close_session, or when it has had no connection and was silent for its timeout.
+// by close_session, or when it has had no connection and was silent for its timeout. A session
+// that its client has left for a newer one over the same connection has none, until it speaks again.
 #pragma once
 
 #include "core/service.hpp"

@@ -151,6 +151,21 @@ TEST_F(limited, sessions) {
     EXPECT_EQ(raw_->begin().refusal, errc::overloaded);
 }
 
+// One that its client has left for a newer one ends by its silence, though their connection stays.
+TEST_F(limited, sessions_that_were_left_behind) {
+    serve({"--clients", "3"});
+    ASSERT_TRUE(raw_->begin(1s).done());
+    ASSERT_TRUE(raw_->begin(1s).done());
+    EXPECT_EQ(raw_->begin(1s).refusal, errc::overloaded);
+    const auto end = std::chrono::steady_clock::now() + 20s;
+    while (!raw_->begin(1s).done()) {
+        ASSERT_LT(std::chrono::steady_clock::now(), end);
+        std::this_thread::sleep_for(50ms);
+    }
+    std::this_thread::sleep_for(3s);  // the newest one is silent, too, but is the connection's
+    EXPECT_TRUE(raw_->ask(wire::heartbeat_call{}).done());
+}
+
 TEST_F(limited, answers_that_are_kept) {
     serve({"--client-answers", "100"});
     ASSERT_TRUE(raw_->begin().done());
