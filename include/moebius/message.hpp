@@ -8,6 +8,7 @@
 #include <cstring>
 #include <functional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -30,6 +31,8 @@ public:
     // Takes memory without copying it. `release` is called once when the last message that shares it is done with,
     // on any thread, libzmq's included; it must not throw. If this throws, the memory is still the caller's.
     static message adopt(std::span<std::byte> bytes, std::function<void()> release);
+    // Takes a text; a short one is copied, which costs less.
+    static message adopt(std::string text);
 
     message(message&& other) noexcept { take(other); }
     message& operator=(message&& other) noexcept {

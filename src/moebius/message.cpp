@@ -3,6 +3,8 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <tuple>
+#include <utility>
 
 namespace moebius {
 
@@ -35,6 +37,16 @@ message message::adopt(std::span<std::byte> bytes, std::function<void()> release
     made.held_ = true;
     made.bytes_ = bytes.size();
     owner.release();
+    return made;
+}
+
+message message::adopt(std::string text) {
+    constexpr std::size_t copied_bytes_max = 4096;
+    if (text.size() <= copied_bytes_max) return message(std::string_view(text));
+    auto owned = std::make_unique<std::string>(std::move(text));
+    std::string* const held = owned.get();
+    message made = adopt(std::as_writable_bytes(std::span(held->data(), held->size())), [held] { delete held; });
+    std::ignore = owned.release();
     return made;
 }
 

@@ -247,4 +247,12 @@ TEST(json, escapes_any_bytes) {
     EXPECT_EQ(escaped, "a\\\"\\\\\\u000a\\u0000?\xc3\xa9");
 }
 
+TEST(message, takes_texts_of_any_size) {
+    for (const std::size_t size : {0UL, 1UL, 33UL, 4096UL, 4097UL, 1UL << 20}) {
+        const std::string text(size, 't');
+        const message taken = message::adopt(std::string(text));
+        EXPECT_EQ(taken.text(), text);
+    }
+}
+
 }  // namespace
