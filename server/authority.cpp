@@ -175,7 +175,6 @@ weave::task<void> authority::check(std::string user, demands wanted) {
                                    : one.whole_store ? list_->of_store(user)
                                                      : list_->of(user, name);
         if (has.any_of(one.rights)) continue;
-        ++refusals_;
         // A name is told to those only who may know it.
         const std::string where = one.whole_store                   ? "the whole store"
                                   : one.stream == 0 || !has.empty() ? "stream '" + name + "'"

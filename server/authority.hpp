@@ -70,12 +70,9 @@ public:
     [[nodiscard]] access::rights rights_of(std::string_view user, std::string_view stream) const;
     weave::task<access::rights> rights_of_id(std::string user, core::stream_id stream);
 
-    [[nodiscard]] std::uint64_t refusals() const noexcept { return refusals_; }
-
 private:
     core::service& broker_;
     std::shared_ptr<const access::access_list> list_;
-    std::uint64_t refusals_ = 0;
 };
 
 }  // namespace tstreams::server

@@ -81,6 +81,8 @@ void calls(exposition& to, const figures& now) {
         const std::string_view known = code == 0 ? "other" : name(static_cast<errc>(code));
         to.sample("tstreams_refusals_total", {{"code", known}}, now.calls.refusals[code]);
     }
+    to.counter("tstreams_unprotected_sessions_total", "Sessions opened over TCP without a key: they have all rights.",
+               now.calls.unprotected_sessions);
     to.gauge("tstreams_sessions", "Sessions of clients, those that come back included.", now.broker.sessions);
     to.gauge("tstreams_answers_kept", "Answers that clients have not said they have.", now.answers_kept);
 }

@@ -13,7 +13,6 @@
 #include <concepts>
 #include <deque>
 #include <memory>
-#include <span>
 #include <utility>
 
 namespace tstreams::server {
@@ -25,6 +24,7 @@ struct client_use {
         std::shared_ptr<weave::event> ready;
     };
     std::size_t calls = 0;
+    std::size_t follows = 0;
     std::size_t bytes = 0;         // of requests
     std::size_t answer_bytes = 0;  // that answers to come, or not yet taken by the client, may have
     std::deque<waiting> waits;     // for room for an answer, in order
@@ -36,16 +36,9 @@ constexpr std::uint64_t server_wait = std::uint64_t{1} << 63;  // waits that the
 constexpr std::chrono::milliseconds follow_slice = std::chrono::minutes(1);
 constexpr std::chrono::milliseconds decision_pause{2};
 constexpr std::size_t client_name_bytes_max = 255;
+constexpr std::size_t follows_max = 4096;  // of one client: streams on which it is sent what becomes readable
 constexpr std::size_t page_bytes = std::size_t{1} << 20;        // of transactions read at once
 constexpr std::size_t frame_bytes_max = std::size_t{64} << 20;  // what engines store as one
-constexpr std::size_t copied_bytes_max = 4096;  // a longer answer is handed to libzmq without being copied
-
-moebius::message to_message(std::string bytes) {
-    if (bytes.size() <= copied_bytes_max) return moebius::message(bytes);
-    auto* const owned = new std::string(std::move(bytes));
-    return moebius::message::adopt(std::as_writable_bytes(std::span(owned->data(), owned->size())),
-                                   [owned] { delete owned; });
-}
 
 // Of TCP; that of a Unix socket names a user and a process.
 bool is_address(std::string_view text) noexcept {
@@ -85,6 +78,17 @@ public:
 private:
     client_use& of_;
     const std::size_t bytes_;
+};
+
+class following {
+public:
+    explicit following(client_use& of) noexcept : of_(of) { ++of_.follows; }
+    ~following() { --of_.follows; }
+    following(const following&) = delete;
+    following& operator=(const following&) = delete;
+
+private:
+    client_use& of_;
 };
 
 }  // namespace
@@ -142,17 +146,7 @@ void routes::add() {
 
 moebius::message routes::failure_of(const std::exception_ptr& failure) {
     counted_.count_refusal(failure);
-    try {
-        std::rethrow_exception(failure);
-    } catch (const error& said) {
-        if (said.code() == errc::unauthorized) ++refused_.unauthorized;
-        if (said.code() == errc::too_large) ++refused_.too_large;
-        if (said.code() == errc::overloaded) ++refused_.overloaded;
-        if (said.code() == errc::malformed_message) ++refused_.malformed;
-    } catch (const std::exception&) {
-        // Not a refusal.
-    }
-    return to_message(wire::encode_failure(failure));
+    return moebius::message::adopt(wire::encode_failure(failure));
 }
 
 bool routes::answer_fits(const client_use& use, std::size_t expected) const noexcept {
@@ -191,7 +185,7 @@ void routes::give_answer_room(client_use& use, std::size_t expected) {
 bool routes::has_room(const client_use& use, std::size_t bytes) {
     const bool few = use.calls < options_.limits.answers;
     if (few && (use.bytes == 0 || use.bytes + bytes <= options_.client_bytes_max)) return true;
-    ++refused_.overloaded;
+    counted_.count_refusal(static_cast<std::size_t>(errc::overloaded));
     return false;
 }
 
@@ -248,7 +242,7 @@ weave::task<moebius::message> routes::answer_in_session(const moebius::request* 
     Call call;
     from.fields_of(call);
     if constexpr (!Call::acts) {
-        co_return to_message(wire::encode_reply(co_await perform(of, std::move(call))));
+        co_return moebius::message::adopt(wire::encode_reply(co_await perform(of, std::move(call))));
     } else {
         const sessions::numbered known = sessions_.number(*of, head);
         if (!known.first) {
@@ -257,7 +251,7 @@ weave::task<moebius::message> routes::answer_in_session(const moebius::request* 
         }
         const ports::steady_time begun = clock_.now();
         try {
-            known.answer->body = to_message(wire::encode_reply(co_await perform(of, std::move(call))));
+            known.answer->body = moebius::message::adopt(wire::encode_reply(co_await perform(of, std::move(call))));
             if constexpr (std::same_as<Call, wire::commit_call>)
                 counted_.commit_microseconds.add(static_cast<std::uint64_t>((clock_.now() - begun).count()));
         } catch (...) {
@@ -278,7 +272,7 @@ weave::task<moebius::message> routes::open_session(const moebius::request* asked
         throw error(errc::invalid_argument, "a session's timeout is at most " +
                                                 std::to_string(options_.session_timeout_max.count()) + " ms here");
     if (call.client.size() > client_name_bytes_max) throw error(errc::too_large, "a client's name is over 255 bytes");
-    if (authority_.everything() && is_address(asked->peer().address())) ++refused_.open_sessions;
+    if (authority_.everything() && is_address(asked->peer().address())) ++counted_.unprotected_sessions;
     wire::opened_session opened;
     opened.session = co_await broker_.open_session(call.client, call.timeout);
     opened.minor = wire::minor_version;
@@ -286,7 +280,7 @@ weave::task<moebius::message> routes::open_session(const moebius::request* asked
     opened.request_bytes_max = options_.request_bytes_max;
     opened.server = options_.server;
     sessions_.begin(opened.session, std::move(call.client), call.timeout, asked->peer());
-    co_return to_message(wire::encode_reply(opened));
+    co_return moebius::message::adopt(wire::encode_reply(opened));
 }
 
 // A session that is not known is closed already.
@@ -296,7 +290,7 @@ weave::task<moebius::message> routes::close_session(const moebius::request* aske
     const std::shared_ptr<session> of = sessions_.get(head.session, asked->peer());
     sessions_.end(of->id);
     co_await broker_.close_session(of->id);
-    co_return to_message(wire::encode_reply(wire::nothing{}));
+    co_return moebius::message::adopt(wire::encode_reply(wire::nothing{}));
 }
 
 template <class Call>
@@ -407,6 +401,9 @@ weave::task<void> routes::follow(moebius::request asked) {
 }
 
 weave::task<void> routes::follow_until_stopped(moebius::request* asked) {
+    client_use& use = asked->peer().context<client_use>();
+    if (use.follows >= follows_max) throw error(errc::overloaded, "this client follows too much at once");
+    const following counted(use);
     wire::decoder from(asked->body().text());
     const wire::request_head head = wire::decode_head(from);
     const std::shared_ptr<session> of = sessions_.get(head.session, asked->peer());
@@ -438,7 +435,7 @@ weave::task<void> routes::follow_until_stopped(moebius::request* asked) {
                 after[partition] = item.read.transactions.back().id;
             }
             some = true;
-            co_await asked->write(to_message(wire::encode_reply(item, 512)));
+            co_await asked->write(moebius::message::adopt(wire::encode_reply(item, 512)));
         }
         // What is being decided at this moment is not there yet.
         if (!readable.empty() && !some) co_await moebius::sleep_for(decision_pause);

@@ -36,15 +36,6 @@ struct routes_options {
 
 struct client_use;
 
-// Counters since the start.
-struct refusals {
-    std::uint64_t unauthorized = 0;  // calls for which the key's name has no right
-    std::uint64_t too_large = 0;     // calls over a limit of their own
-    std::uint64_t overloaded = 0;    // calls over a limit of what is under way or open
-    std::uint64_t malformed = 0;
-    std::uint64_t open_sessions = 0;  // not refused: sessions over TCP without a key, which have all rights
-};
-
 // On the loop's thread. It outlives the server that serves it, and the broker outlives it.
 class routes {
 public:
@@ -62,7 +53,6 @@ public:
     // Who may do what, from now on, also in what is under way; sessions of clients that are not in the list end. Null:
     // without keys, everybody everything.
     weave::task<void> use(std::shared_ptr<const access::access_list> list);
-    [[nodiscard]] const refusals& refused() const noexcept { return refused_; }
 
 private:
     template <class Call>
@@ -100,7 +90,6 @@ private:
     const routes_options options_;
     authority authority_;
     const seals seals_;
-    refusals refused_;
     std::size_t answer_bytes_ = 0;
     sessions sessions_;
     moebius::command_router rules_;

@@ -124,10 +124,10 @@ void followers::heard(source& from, weave::outcome_of<std::optional<moebius::mes
         if (item) return accept(from, wire::decode_reply<wire::followed>(item->text()));
     } catch (const moebius::error& failure) {
         if (failure.code() == moebius::errc::unroutable) possible_ = false;
-        failure_ = std::current_exception();
-    } catch (...) {
-        failure_ = std::current_exception();
+    } catch (const error&) {
+        // The reader asks, and hears of it.
     }
+    ++ended_feeds_;
     end(from);
     wake_all();
 }

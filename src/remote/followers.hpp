@@ -14,6 +14,7 @@
 #include <weave/sync.hpp>
 
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <list>
@@ -44,8 +45,8 @@ public:
     void note_read(const core::read_request& request, const core::read_reply& reply);
     // Whether following is of use: false when the server cannot.
     [[nodiscard]] bool possible() const noexcept { return possible_; }
-    // Why the last feed ended, once.
-    [[nodiscard]] std::exception_ptr take_failure() noexcept { return std::exchange(failure_, nullptr); }
+    // How many feeds have ended. What ended one, a question of one's own tells.
+    [[nodiscard]] std::uint64_t ended() const noexcept { return ended_feeds_; }
     // Ends feeds that nobody has used for a while.
     void end_unused();
     [[nodiscard]] bool any() const noexcept { return !sources_.empty() || !ended_.empty(); }
@@ -86,7 +87,7 @@ private:
     std::list<source> ended_;  // a feed is not destroyed inside its own call
     place_map places_;
     std::set<weave::event*> waiters_;
-    std::exception_ptr failure_;
+    std::uint64_t ended_feeds_ = 0;
     bool possible_ = true;
 };
 

@@ -3,8 +3,8 @@
 #include <tstreams/error.hpp>
 
 #include <algorithm>
+#include <concepts>
 #include <optional>
-#include <span>
 #include <utility>
 
 namespace tstreams::remote {
@@ -12,21 +12,13 @@ namespace tstreams::remote {
 namespace {
 
 constexpr core::session_id own_session = 1;
-constexpr std::size_t copied_bytes_max = 4096;  // a longer request is handed to libzmq without being copied
 constexpr std::chrono::milliseconds pause_first{20};
 constexpr std::chrono::milliseconds pause_most{1000};
 constexpr std::chrono::milliseconds wait_slice{20'000};  // of one question whether there is something to read
-constexpr std::chrono::milliseconds wait_slack{10'000};
+constexpr std::chrono::milliseconds wait_slack{2'000};
 constexpr std::size_t feed_items_max = 32;  // messages on their way or unread
 constexpr std::chrono::seconds tidying_period{10};
 constexpr int take_back_tries = 20;
-
-moebius::message to_message(std::string bytes) {
-    if (bytes.size() <= copied_bytes_max) return moebius::message(bytes);
-    auto* const owned = new std::string(std::move(bytes));
-    return moebius::message::adopt(std::as_writable_bytes(std::span(owned->data(), owned->size())),
-                                   [owned] { delete owned; });
-}
 
 // How many bytes a request takes beside the usual.
 template <class Call>
@@ -41,6 +33,14 @@ std::size_t bulk_of(const wire::commit_call& call) {
     for (const core::decision& one : call.request.transactions) bytes += 160 + one.inline_items.size();
     return bytes;
 }
+
+// Calls whose effect outlives the session in which they are asked, and which have no id by which another server knows
+// them. (Checkpoints and created streams have; what is open ends with the session.)
+template <class Call>
+constexpr bool nobody_remembers =
+    std::same_as<Call, wire::update_stream_call> || std::same_as<Call, wire::delete_stream_call> ||
+    std::same_as<Call, wire::set_offset_call> || std::same_as<Call, wire::delete_offset_call> ||
+    std::same_as<Call, wire::abort_call>;
 
 }  // namespace
 
@@ -74,6 +74,7 @@ struct service::asking {
     std::string_view command;
     bool acts = false;
     bool perhaps_done = false;  // an earlier attempt was not answered
+    bool moved = false;         // and it was in an earlier session: this server does not know of it
 };
 
 // A call in a session. While it lives the server keeps the answer, if the call acts.
@@ -134,7 +135,8 @@ weave::task<void> service::pause(std::chrono::milliseconds time) {
 weave::task<service::attempt> service::try_once(std::string_view command, std::string body, ports::steady_time until) {
     attempt made;
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - clock_.now());
-    exchange asked(link_, command, to_message(std::move(body)), std::max(left, std::chrono::milliseconds(1)));
+    exchange asked(link_, command, moebius::message::adopt(std::move(body)),
+                   std::max(left, std::chrono::milliseconds(1)));
     try {
         made.answer = co_await asked;
     } catch (const moebius::error& failure) {
@@ -184,8 +186,11 @@ weave::task<typename Call::reply> service::ask(Call call, std::chrono::milliseco
     asking about{Call::command, Call::acts};
     std::chrono::milliseconds between = pause_first;
     for (;;) {
-        std::shared_ptr<session> now = co_await current(until);
-        if (now != as.in) as = numbered(std::move(now), Call::acts);
+        std::shared_ptr<session> now = co_await current_for(&about, until);
+        if (now != as.in) {
+            about.moved = about.perhaps_done;
+            as = numbered(std::move(now), Call::acts);
+        }
         std::string body = wire::encode_request(as.head(), call, 128 + bulk_of(call));
         if (body.size() > request_bytes_max_)
             throw error(errc::too_large, "a request of " + std::to_string(body.size()) + " bytes: " +
@@ -195,7 +200,12 @@ weave::task<typename Call::reply> service::ask(Call call, std::chrono::milliseco
             try {
                 co_return wire::decode_reply<typename Call::reply>(made.answer.text());
             } catch (const error& failure) {
-                if (failure.code() != errc::session_ended || closing_) throw;
+                const bool over = failure.code() == errc::session_ended;
+                if (!over || closing_) {
+                    const bool unsure = over ? about.perhaps_done : about.moved && nobody_remembers<Call>;
+                    if (!about.acts || !unsure) throw;
+                    throw error(failure.code(), failure.what(), outcome::unknown);
+                }
             }
             forget(as.in);
             continue;
@@ -250,6 +260,18 @@ weave::task<std::shared_ptr<service::session>> service::current(ports::steady_ti
         if (!session_) co_await begin_session(until);
     }
     co_return session_;
+}
+
+// Without a session an earlier attempt stays unanswered.
+weave::task<std::shared_ptr<service::session>> service::current_for(const asking* about, ports::steady_time until) {
+    try {
+        co_return co_await current(until);
+    } catch (const error& failure) {
+        if (!about->acts || !about->perhaps_done) throw;
+        throw error(errc::outcome_unknown,
+                    std::string(about->command) + ": no answer; it may have been done. " + failure.what(),
+                    outcome::unknown);
+    }
 }
 
 weave::task<void> service::begin_session(ports::steady_time until) {
@@ -376,31 +398,39 @@ weave::task<std::vector<partition_number>> service::wait_readable(core::wait_req
 }
 
 weave::task<std::vector<partition_number>> service::wait_for_push(core::wait_request request, waiting* self) {
-    const auto over = std::make_shared<bool>(false);
-    const ports::clock::timer alarm = clock_.call_at(request.until, [self, over] {
-        if (!*over) self->wake.set();
-    });
+    const ports::clock::timer alarm = clock_.call_at(request.until, [self] { self->wake.set(); });
     std::vector<partition_number> readable;
     std::exception_ptr failure;
     try {
-        while (!self->cancelled && !closing_) {
-            std::ignore = co_await current(clock_.now() + options_.patience);
-            self->wake.reset();
-            readable = followers_.ready(request, self->wake);
-            tidy_up_later();
-            if (!readable.empty() || clock_.now() >= request.until || self->cancelled) break;
-            co_await self->wake.wait();
-            if (const std::exception_ptr ended = followers_.take_failure()) co_await follow_failed(ended);
-            if (!followers_.possible()) break;
-        }
+        readable = co_await wait_until_pushed(&request, self);
     } catch (...) {
         failure = std::current_exception();
     }
-    *over = true;
     clock_.cancel(alarm);
     if (failure) std::rethrow_exception(failure);
     // What was acknowledged before this call is found by it, also when the time is over: it may still be on its way.
     if (readable.empty() && !self->cancelled) co_return co_await wait_by_asking(std::move(request), self);
+    co_return readable;
+}
+
+weave::task<std::vector<partition_number>> service::wait_until_pushed(const core::wait_request* request,
+                                                                      waiting* self) {
+    std::vector<partition_number> readable;
+    while (!self->cancelled && !closing_ && followers_.possible()) {
+        std::ignore = co_await current(clock_.now() + options_.patience);
+        self->wake.reset();
+        readable = followers_.ready(*request, self->wake);
+        tidy_up_later();
+        if (!readable.empty() || clock_.now() >= request->until || self->cancelled) break;
+        const std::uint64_t ended = followers_.ended();
+        co_await self->wake.wait();
+        if (ended == followers_.ended()) continue;
+        // A feed has ended: a question tells whether the connection was lost, the session, or a right.
+        co_await pause(pause_first);
+        wire::wait_readable_call call{request->wait, request->stream, request->positions, {}};
+        auto found = co_await wait_once(self, std::move(call), clock_.now());
+        if (found && !found->empty()) co_return std::move(*found);
+    }
     co_return readable;
 }
 
@@ -409,30 +439,12 @@ void service::throw_if_refused(const moebius::error& failure) const {
         throw error(errc::unauthorized, options_.endpoint + ": the server does not accept this client's key");
 }
 
-// A lost connection is made again; what is no failure of the connection is the waiter's.
-weave::task<void> service::follow_failed(std::exception_ptr failure) {
-    bool ended = false;
-    try {
-        std::rethrow_exception(failure);
-    } catch (const error& said) {
-        if (said.code() != errc::session_ended) throw;
-        ended = true;
-    } catch (const moebius::error& said) {
-        throw_if_refused(said);
-    }
-    if (ended) {
-        session_ = nullptr;
-    } else {
-        co_await pause(pause_first);
-    }
-}
-
 std::unique_ptr<feed> service::open_feed(const wire::follow_call& call, feed::listener heard) {
     wire::request_head head;
     head.session = session_->id;
     head.answered_below = session_->answered_below();
-    return std::make_unique<feed>(link_, call.command, to_message(wire::encode_request(head, call)), feed_items_max,
-                                  std::move(heard));
+    return std::make_unique<feed>(link_, call.command, moebius::message::adopt(wire::encode_request(head, call)),
+                                  feed_items_max, std::move(heard));
 }
 
 void service::tidy_up_later() {
@@ -446,13 +458,16 @@ void service::tidy_up_later() {
 
 // Asked in slices, so that a question that was lost is asked again.
 weave::task<std::vector<partition_number>> service::wait_by_asking(core::wait_request request, waiting* self) {
+    const ports::steady_time until = std::max(request.until, clock_.now());
+    const ports::steady_time last = until > ports::steady_time::max() - wait_slack ? until : until + wait_slack;
     std::optional<std::vector<partition_number>> readable;
-    while (!readable && !self->cancelled) {
+    while (!readable && !self->cancelled && !closing_ && clock_.now() < last) {
         wire::wait_readable_call call{request.wait, request.stream, request.positions, wait_slice};
         readable = co_await wait_once(self, std::move(call), request.until);
-        if (clock_.now() >= request.until) break;
-        if (readable && readable->empty()) readable.reset();
+        if (readable && readable->empty() && clock_.now() < request.until) readable.reset();
     }
+    if (!readable && !self->cancelled && !closing_)
+        throw error(errc::unavailable, options_.endpoint + ": no answer whether there is something to read");
     if (!readable) readable.emplace();
     co_return std::move(*readable);
 }
@@ -468,7 +483,8 @@ weave::task<std::optional<std::vector<partition_number>>> service::wait_once(wai
     wire::request_head head;
     head.session = in->id;
     head.answered_below = in->answered_below();
-    exchange asked(link_, call.command, to_message(wire::encode_request(head, call)), call.patience + wait_slack);
+    exchange asked(link_, call.command, moebius::message::adopt(wire::encode_request(head, call)),
+                   call.patience + wait_slack);
     self->now = &asked;
     std::optional<moebius::message> answer;
     try {

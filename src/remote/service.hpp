@@ -111,15 +111,16 @@ private:
     template <class Call>
     weave::task<void> ask_only(Call call);
     weave::task<std::shared_ptr<session>> current(ports::steady_time until);
+    weave::task<std::shared_ptr<session>> current_for(const asking* about, ports::steady_time until);
     weave::task<void> begin_session(ports::steady_time until);
     weave::task<attempt> try_once(std::string_view command, std::string body, ports::steady_time until);
     weave::task<std::vector<partition_number>> wait_for_push(core::wait_request request, waiting* self);
+    weave::task<std::vector<partition_number>> wait_until_pushed(const core::wait_request* request, waiting* self);
     weave::task<std::vector<partition_number>> wait_by_asking(core::wait_request request, waiting* self);
     [[nodiscard]] std::unique_ptr<feed> open_feed(const wire::follow_call& call, feed::listener heard);
     weave::task<void> take_back(wire::open_call call, numbered as);
     void in_background(weave::task<void> work);
     void throw_if_refused(const moebius::error& failure) const;
-    weave::task<void> follow_failed(std::exception_ptr failure);
     void tidy_up_later();
     weave::task<std::optional<std::vector<partition_number>>> wait_once(waiting* self, wire::wait_readable_call call,
                                                                         ports::steady_time until);

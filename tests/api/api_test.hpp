@@ -2,6 +2,7 @@
 #pragma once
 
 #include "tests/served/daemon.hpp"
+#include "tests/temporary_directory.hpp"
 
 #include <gtest/gtest.h>
 #include <tstreams/tstreams.hpp>
@@ -20,25 +21,7 @@ namespace tstreams::api_test {
 
 using namespace std::chrono_literals;
 
-// A directory of its own, gone at the end.
-class temporary_directory {
-public:
-    temporary_directory() {
-        std::string pattern = (std::filesystem::temp_directory_path() / "tstreams-api-XXXXXX").string();
-        if (!mkdtemp(pattern.data())) throw std::runtime_error("mkdtemp failed");
-        path_ = pattern;
-    }
-    temporary_directory(const temporary_directory&) = delete;
-    temporary_directory& operator=(const temporary_directory&) = delete;
-    ~temporary_directory() {
-        std::error_code ignored;
-        std::filesystem::remove_all(path_, ignored);
-    }
-    [[nodiscard]] const std::string& path() const noexcept { return path_; }
-
-private:
-    std::string path_;
-};
+using tests::temporary_directory;
 
 class api : public testing::TestWithParam<const char*> {
 protected:

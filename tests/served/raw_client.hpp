@@ -2,6 +2,7 @@
 #pragma once
 
 #include "tests/served/daemon.hpp"
+#include "tests/temporary_directory.hpp"
 #include "wire/envelope.hpp"
 
 #include <moebius/blocking_client.hpp>
@@ -20,24 +21,7 @@ namespace tstreams::served {
 
 using namespace std::chrono_literals;
 
-class temporary_directory {
-public:
-    temporary_directory() {
-        std::string pattern = (std::filesystem::temp_directory_path() / "tstreams-served-XXXXXX").string();
-        if (!::mkdtemp(pattern.data())) throw std::runtime_error("mkdtemp failed");
-        path_ = pattern;
-    }
-    temporary_directory(const temporary_directory&) = delete;
-    temporary_directory& operator=(const temporary_directory&) = delete;
-    ~temporary_directory() {
-        std::error_code ignored;
-        std::filesystem::remove_all(path_, ignored);
-    }
-    [[nodiscard]] const std::string& path() const noexcept { return path_; }
-
-private:
-    std::string path_;
-};
+using tests::temporary_directory;
 
 inline void write_file(const std::string& path, const std::string& text) {
     std::ofstream(path, std::ios::trunc) << text;

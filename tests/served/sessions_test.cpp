@@ -184,6 +184,55 @@ TEST_F(sessions, a_server_that_stands_still_is_waited_for_and_nothing_happens_tw
     EXPECT_EQ(all_items(store, "s").size(), 1U);
 }
 
+// Each reader learns by itself that the session is over; the new one is begun once.
+TEST_F(sessions, what_is_opened_right_after_a_restart_is_not_lost) {
+    client store = open();
+    std::vector<std::thread> readers;
+    std::atomic<bool> stop = false;
+    for (int i = 0; i < 4; ++i) {
+        const std::string name = "read" + std::to_string(i);
+        store.create_stream({.name = name});
+        readers.emplace_back([&store, &stop, name] {
+            auto consumer = store.make_consumer(name);
+            while (!stop) {
+                try {
+                    EXPECT_FALSE(consumer.next(50ms).has_value());
+                } catch (const error& failure) {
+                    EXPECT_EQ(tstreams::name(failure.code()), tstreams::name(errc::unavailable)) << failure.what();
+                }
+            }
+        });
+    }
+    store.create_stream({.name = "s", .durability = durability::process()});
+    auto producer = store.make_producer("s");
+    constexpr int rounds = 5;
+    for (int round = 0; round < rounds; ++round) {
+        std::this_thread::sleep_for(60ms);
+        daemon.restart();
+        auto opened = producer.begin();
+        opened.put("x");
+        std::this_thread::sleep_for(300ms);
+        opened.checkpoint();
+    }
+    stop = true;
+    for (std::thread& one : readers) one.join();
+    EXPECT_EQ(all_items(store, "s").size(), static_cast<std::size_t>(rounds));
+}
+
+TEST_F(sessions, no_answer_is_not_taken_for_nothing_to_read) {
+    client store = open();
+    store.create_stream({.name = "s"});
+    auto consumer = store.make_consumer("s");
+    EXPECT_FALSE(consumer.next(10ms).has_value());
+    store.make_producer("s").send("one");
+    EXPECT_TRUE(consumer.next(5s).has_value());
+    ::kill(daemon.process(), SIGSTOP);
+    EXPECT_CODE(errc::unavailable, consumer.next(10ms));
+    ::kill(daemon.process(), SIGCONT);
+    store.make_producer("s").send("two");
+    EXPECT_EQ(items_of(*consumer.next(5s)), std::vector<std::string>{"two"});
+}
+
 TEST_F(sessions, what_was_opened_and_never_heard_of_holds_nobody_back) {
     client_options options;
     options.request_timeout = 500ms;
