@@ -26,6 +26,12 @@ namespace tstreams::wire {
 
 static_assert(std::endian::native == std::endian::little, "numbers are copied as they are");
 
+// The latest minor version that docs/wire-format.md describes. A build of a higher one is for tests: each of its
+// structures ends with one more field, as those of a later version may.
+inline constexpr unsigned latest_minor = 0;
+inline constexpr bool has_later_field = TSTREAMS_WIRE_MINOR > latest_minor;
+inline constexpr std::uint64_t later_field = 0x726574616c;  // "later"
+
 template <class T>
 concept number = std::unsigned_integral<T> && !std::same_as<T, bool>;
 
@@ -41,6 +47,7 @@ public:
     template <class Structure>
     void fields_of(const Structure& value) {
         describe(*this, value);
+        if constexpr (has_later_field) put(later_field);
     }
     [[nodiscard]] std::string take() noexcept { return std::move(bytes_); }
 
@@ -84,7 +91,7 @@ private:
     void put(const T& value) {
         const std::size_t start = bytes_.size();
         put(std::uint32_t{0});
-        describe(*this, value);
+        fields_of(value);
         const auto length = checked_length(bytes_.size() - start - sizeof(std::uint32_t));
         std::memcpy(bytes_.data() + start, &length, sizeof length);
     }
@@ -110,6 +117,9 @@ public:
     template <class Structure>
     void fields_of(Structure& value) {
         describe(*this, value);
+        if constexpr (has_later_field)
+            if (!at_end() && read<std::uint64_t>() != later_field)
+                throw error(errc::malformed_message, "a field of a later version that is not what it should be");
     }
     // For fields that an older minor version does not send.
     [[nodiscard]] bool at_end() const noexcept { return rest_.empty(); }
@@ -168,7 +178,7 @@ private:
         requires std::is_class_v<T> && requires(decoder& from, T& value) { describe(from, value); }
     void get(T& value) {
         decoder inner(take(read<std::uint32_t>()));
-        describe(inner, value);
+        inner.fields_of(value);
     }
 
     std::string_view rest_;
