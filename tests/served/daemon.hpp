@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <fstream>
 #include <iterator>
 #include <stdexcept>
@@ -26,7 +27,8 @@ namespace tstreams::served {
 class daemon {
 public:
     explicit daemon(const std::string& directory, std::vector<std::string> extra = {}) : log_(directory + "/log") {
-        arguments_ = {TSTREAMSD, "--store", "file:" + directory + "/store", "--listen",
+        const char* const other = std::getenv("TSTREAMSD");  // a build of another version, for example
+        arguments_ = {other ? other : TSTREAMSD, "--store", "file:" + directory + "/store", "--listen",
                       "ipc://" + directory + "/socket"};
         for (std::string& one : extra) arguments_.push_back(std::move(one));
         start();
