@@ -33,7 +33,7 @@ def copy(client):
 def main():
     while True:
         try:
-            with tstreams.Client(sys.argv[1]) as client:
+            with tstreams.Client(sys.argv[1], session_timeout=2) as client:  # a killed one is not waited for long
                 copy(client)
         except tstreams.Error as failure:
             lost = (tstreams.Code.TRANSACTION_UNKNOWN, tstreams.Code.TRANSACTION_EXPIRED, tstreams.Code.UNAVAILABLE,

@@ -19,6 +19,7 @@ import tstreams
 SECONDS = float(os.environ.get("TSTREAMS_COPY_SECONDS", "20"))
 ROUNDS_MIN = 10  # fewer would say little
 PARTITIONS = 2
+TRANSACTIONS = 6  # that the writer opens at a time
 
 
 class Copier:
@@ -52,23 +53,29 @@ class Writer(threading.Thread):
     def run(self):
         try:
             producer = self.client.producer("input")
-            while not self.closing.wait(0.002):
-                self.write(producer, self.chance.randrange(PARTITIONS), self.chance.randint(1, 30))
+            while not self.closing.wait(0.001):
+                self.write(producer)
         except BaseException as failure:
             self.failure = failure
 
-    def write(self, producer, partition, count):
+    def write(self, producer):
+        """Some transactions in one step: more than the copier copies meanwhile, so that it always has work."""
+        sizes = [(self.chance.randrange(PARTITIONS), self.chance.randint(1, 5)) for _ in range(TRANSACTIONS)]
         while True:
+            counts = list(self.counts)
             try:
-                made = producer.begin(partition)
-                for number in range(self.counts[partition], self.counts[partition] + count):
-                    made.put(f"{number} " + "x" * (self.chance.randrange(3000) if number % 7 == 0 else 5))
-                made.checkpoint()
+                for partition, size in sizes:
+                    made = producer.begin(partition)
+                    for _ in range(size):
+                        made.put(f"{counts[partition]} " + "x" * (7000 if counts[partition] % 50 == 0 else 5))
+                        counts[partition] += 1
+                producer.checkpoint()
                 break
             except tstreams.Error as failure:
                 if failure.code != tstreams.Code.TRANSACTION_UNKNOWN:
                     raise
-        self.counts[partition] += count
+                producer.cancel()
+        self.counts = counts
 
 
 class ExactlyOnce(ServedTest):
@@ -120,9 +127,11 @@ class ExactlyOnce(ServedTest):
             return all(len(found) >= count for found, count in zip(copied, writer.counts))
 
         wait_until(all_copied, "everything is copied")
-        self.assertIsNone(consumer.next(0.5))
+        self.assertIsNone(consumer.next(0.5), "more is in the copy than in the input")
         for found, count in zip(copied, writer.counts):
-            self.assertEqual(found, list(range(count)))
+            wrong = next((at for at, number in enumerate(found) if number != at), None)
+            self.assertIsNone(wrong, f"item {wrong} is lost or repeated")
+            self.assertEqual(len(found), count)
         self.assertGreaterEqual(sum(kills.values()), ROUNDS_MIN)
         self.assertGreater(min(writer.counts), 100)
         print(f"copied {sum(writer.counts)} items; kills: {kills}; 0 lost, 0 repeated, in order")

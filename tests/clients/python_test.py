@@ -436,6 +436,21 @@ class Sessions(ClientTest):
         self.assertEqual(texts(consumer.next(PATIENCE)), ["kept"])
         consumer.checkpoint()
 
+    def test_transactions_of_one_id_in_different_partitions_are_all_decided(self):
+        """After a restart each partition begins at the same id."""
+        self.client.create_stream("wide", partitions=8)
+        producer = self.client.producer("wide")
+        for partition in range(8):
+            producer.send(["before"], partition=partition)
+        self.daemon.end(signal.SIGKILL)
+        self.daemon.start()
+        made = [producer.begin(partition) for partition in range(8)]
+        self.assertLess(len({one.id for one in made}), 8)
+        for one in made:
+            one.put("after")
+        producer.checkpoint()
+        self.assertEqual(sorted(all_of(self.client.consumer("wide"))), ["after"] * 8 + ["before"] * 8)
+
     def test_a_wait_goes_on_over_a_restart(self):
         consumer = self.client.consumer("s")
 

@@ -171,7 +171,7 @@ class Transaction:
         self._phase = phase
         if phase in (Phase.CHECKPOINTED, Phase.CANCELLED):
             self._frame.clear()
-            self._producer._open.pop(self.id, None)
+            self._producer._open.pop((self.partition, self.id), None)
 
 
 class Producer:
@@ -185,7 +185,7 @@ class Producer:
         self.in_group = False
         self._connection = connection
         self._max_open_ms = round(max_open * 1000)
-        self._open: dict[int, Transaction] = {}
+        self._open: dict[tuple[int, int], Transaction] = {}  # an id is of its partition only
         self._next = 0
         self._lost = False
         self._wanted_source: bytes | None = None
@@ -200,7 +200,7 @@ class Producer:
         chosen = self._choose(partition, key)
         opened = self._connection.call(Open(self.stream.id, chosen, self.name, self._instance, self._max_open_ms))
         made = Transaction(self, opened.transaction, opened.expires)
-        self._open[made.id] = made
+        self._open[made.partition, made.id] = made
         return made
 
     def send(self, items: Iterable[bytes | str], partition: int | None = None, key: bytes | str | None = None) -> int:
