@@ -57,10 +57,17 @@ class Daemon:
 
 
 class ServedTest(unittest.TestCase):
+    OPTIONS = ()  # of the daemon; {} is the directory
+
+    def before_serving(self):
+        pass
+
     def setUp(self):
         self.directory = tempfile.mkdtemp(prefix="tstreams-python-")
         self.addCleanup(shutil.rmtree, self.directory, ignore_errors=True)
-        self.daemon = Daemon(self.directory)
+        self.endpoint = f"ipc://{self.directory}/socket"
+        self.before_serving()
+        self.daemon = Daemon(self.directory, *(one.format(self.directory) for one in self.OPTIONS))
         self.addCleanup(self.daemon.end, signal.SIGKILL)
 
     def connect(self, **options):
@@ -71,7 +78,7 @@ class ServedTest(unittest.TestCase):
 
     def tool(self, *arguments, at=None, stdin=b""):
         home = {"HOME": self.directory, "PATH": os.environ["PATH"]}
-        done = subprocess.run([TOOL, "--at", at or self.daemon.endpoint, *arguments], input=stdin, env=home,
+        done = subprocess.run([TOOL, "--at", at or self.endpoint, *arguments], input=stdin, env=home,
                               capture_output=True, timeout=PATIENCE)
         self.assertEqual(done.returncode, 0, (arguments, done.stderr))
         return done.stdout

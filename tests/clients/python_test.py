@@ -4,6 +4,7 @@
 
 import datetime
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -553,9 +554,48 @@ class Others(ClientTest):
         self.assertEqual(self.tool("consume", "out", at=self.daemon.store), b"a\nb\n")
         self.assertEqual(self.tool("consume", "s", "--name", "copier", at=self.daemon.store), b"c\n")
 
+    def test_the_sample_of_the_readme(self):
+        readme = (TREE / "clients/python/README.md").read_text()
+        sample, = re.findall(r"^```python\n(.*?)^```$", readme, re.DOTALL | re.MULTILINE)
+        self.assertIn("tcp://127.0.0.1:7420", sample)
+        exec(sample.replace("tcp://127.0.0.1:7420", self.daemon.endpoint), {})
+        self.assertEqual(self.tool("consume", "small"), b"pears 5\napples 3\n")
+
     def test_keys_are_routed_alike(self):
         self.assertEqual(tstreams.key_hash(b""), 0xCBF29CE484222325)
         self.assertEqual(tstreams.key_hash(b"foobar"), 0x85944171F73967E8)
+
+
+class Secured(ServedTest):
+    OPTIONS = ("--key-file", "{}/server.key", "--clients-file", "{}/clients")
+
+    def new_key(self, name):
+        """The public key, and the secret one from the file."""
+        public = self.tool("key", "new", f"{self.directory}/{name}.key").decode().strip()
+        with open(f"{self.directory}/{name}.key") as file:
+            return public, dict(line.split() for line in file if " " in line)["secret-key"]
+
+    def before_serving(self):
+        self.server, _ = self.new_key("server")
+        public, secret = self.new_key("reader")
+        self.keys = tstreams.Keys(public, secret, self.server)
+        self.tool("key", "allow", "reader", "--key", public, "--rights", "create,read", "--streams", "open-*",
+                  "--clients-file", f"{self.directory}/clients")
+
+    def test_who_may_come_and_do_what(self):
+        client = self.connect(keys=self.keys)
+        client.create_stream("open-1")
+        self.assertIsNone(client.consumer("open-1").next(0))
+        for refused in (lambda: client.create_stream("closed"), lambda: client.producer("open-1").send(["x"])):
+            with self.assertRaises(tstreams.Error) as raised:
+                refused()
+            self.assertEqual((raised.exception.code, raised.exception.outcome),
+                             (Code.UNAUTHORIZED, Outcome.NOT_APPLIED))
+        public, secret = self.new_key("stranger")
+        for keys in (None, tstreams.Keys(public, secret, self.server)):
+            with self.assertRaises(tstreams.Error) as raised:
+                tstreams.Client(self.daemon.endpoint, patience=0.5, keys=keys)
+            self.assertIn(raised.exception.code, (Code.UNAVAILABLE, Code.UNAUTHORIZED))
 
 
 if __name__ == "__main__":
