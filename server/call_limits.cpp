@@ -31,7 +31,25 @@ void check_frame(const call_limits& most, std::string_view frame) {
     }
 }
 
+void check_partitions(const call_limits& most, std::uint32_t count) {
+    if (count > most.stream_partitions)
+        throw error(errc::too_large, std::to_string(count) + " partitions of one stream: at most " +
+                                         std::to_string(most.stream_partitions));
+}
+
 }  // namespace
+
+void check_limits(const call_limits& most, const wire::create_stream_call& call) {
+    check_partitions(most, call.request.options.partitions);
+    if (call.request.options.max_open > most.open_time)
+        throw error(errc::too_large, "transactions that may be open for " +
+                                         std::to_string(call.request.options.max_open.count()) + " s: at most " +
+                                         std::to_string(most.open_time.count()) + " s");
+}
+
+void check_limits(const call_limits& most, const wire::update_stream_call& call) {
+    if (call.changes.partitions) check_partitions(most, *call.changes.partitions);
+}
 
 void check_limits(const call_limits& most, const wire::write_call& call) {
     check_frame(most, as_text(call.data));

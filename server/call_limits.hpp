@@ -3,20 +3,26 @@
 
 #include "wire/calls.hpp"
 
+#include <chrono>
 #include <cstddef>
+#include <cstdint>
 
 namespace tstreams::server {
 
 struct call_limits {
     std::size_t item_bytes = std::size_t{16} << 20;
     std::size_t group_members = 1000;  // transactions, offsets and source positions of one commit
-    std::size_t listed = 4096;         // partitions, positions or transactions that a call lists
+    std::uint32_t stream_partitions = core::partitions_max;
+    std::chrono::seconds open_time{std::chrono::hours(24)};  // of a stream's transactions
+    std::size_t listed = 4096;                               // partitions, positions or transactions that a call lists
 };
 
 // Most calls hold nothing that their own limits in the broker do not bound.
 template <class Call>
 void check_limits(const call_limits&, const Call&) {}
 
+void check_limits(const call_limits& most, const wire::create_stream_call& call);
+void check_limits(const call_limits& most, const wire::update_stream_call& call);
 void check_limits(const call_limits& most, const wire::write_call& call);
 void check_limits(const call_limits& most, const wire::commit_call& call);
 void check_limits(const call_limits& most, const wire::cancel_call& call);

@@ -57,6 +57,8 @@ std::shared_ptr<const access::access_list> read_clients(const daemon_options& op
 moebius::server_options server_options_of(const daemon_limits& limits) {
     moebius::server_options chosen;
     chosen.limits.clients = limits.clients;
+    chosen.handshake_limit = limits.handshake;
+    chosen.dead_after = limits.silence;
     chosen.limits.body_bytes = request_bytes_max(limits);
     chosen.limits.message_bytes = chosen.limits.body_bytes + 4096;
     chosen.limits.queued_bytes = limits.all_bytes;
@@ -73,6 +75,8 @@ routes_options routes_options_of(const daemon_limits& limits) {
     chosen.limits.answers = limits.client_answers;
     chosen.calls.item_bytes = limits.item_bytes;
     chosen.calls.group_members = limits.group_members;
+    chosen.calls.stream_partitions = limits.stream_partitions;
+    chosen.calls.open_time = limits.open_time;
     chosen.client_bytes_max = limits.client_bytes;
     chosen.client_answer_bytes_max = limits.client_unread_bytes;
     chosen.answer_bytes_max = limits.all_unread_bytes;
@@ -88,6 +92,7 @@ public:
         : options_(std::move(options)), loop_(loop_options()), clock_(loop_), hang_up_(loop_.io(), SIGHUP) {}
 
     void run() {
+        make_room();
         if (!options_.metrics.empty()) watch();
         store_ = loop_.run(open());
         std::exception_ptr failure;
@@ -116,8 +121,20 @@ private:
         detail::store_place place = detail::parse_uri(options_.store);
         detail::store_limits limits;
         limits.client_transactions = options_.limits.client_transactions;
+        limits.all_transactions = options_.limits.all_transactions;
         limits.transaction_bytes = options_.limits.transaction_bytes;
+        limits.open_time = options_.limits.open_time;
         return detail::open_store(std::move(place), std::move(chosen), loop_, clock_, limits);
+    }
+
+    // A connection that finds no descriptor left waits unseen, and costs the transport a core's fifth.
+    void make_room() {
+        constexpr std::uint64_t own = 256;  // the store's files, endpoints, metrics
+        const std::uint64_t most = raise_descriptor_limit();
+        if (most < options_.limits.clients + own)
+            say(log_level::warning, "descriptors",
+                {{"limit", std::to_string(most)},
+                 {"text", "too few open files are allowed for --clients: raise LimitNOFILE, or ulimit -n"}});
     }
 
     void watch() {

@@ -1,6 +1,7 @@
 // tstreamsd without its command line: a store, its broker, and the server, on one thread.
 #pragma once
 
+#include "core/service.hpp"
 #include "server/event_log.hpp"
 
 #include <chrono>
@@ -14,7 +15,10 @@ namespace tstreams::server {
 // What clients can make grow. Over a limit they get too_large or overloaded, and nothing was done.
 struct daemon_limits {
     std::size_t clients = 4096;
-    std::uint32_t client_transactions = 4096;  // open ones of one client
+    std::uint32_t client_transactions = 4096;                 // open ones of one client
+    std::uint32_t all_transactions = 100'000;                 // open ones of all
+    std::chrono::seconds open_time = std::chrono::hours(24);  // how long a stream may let one be open
+    std::uint32_t stream_partitions = core::partitions_max;   // at most that
     std::uint64_t transaction_bytes = std::uint64_t{64} << 30;
     std::size_t item_bytes = std::size_t{16} << 20;
     std::size_t group_members = 1000;
@@ -24,6 +28,8 @@ struct daemon_limits {
     std::size_t client_unread_bytes = std::size_t{32} << 20;       // of answers that one client does not read
     std::size_t all_unread_bytes = std::size_t{1} << 30;           // of all
     std::chrono::seconds session_timeout = std::chrono::hours(1);  // the longest that a client may ask for
+    std::chrono::seconds handshake = std::chrono::seconds(5);      // a connection that takes longer for it is cut
+    std::chrono::seconds silence = std::chrono::seconds(10);       // so is one that answers no heartbeat so long
 };
 
 struct daemon_options {

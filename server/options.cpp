@@ -18,6 +18,9 @@ struct typed {
     std::string config;
     std::string log_format = "text";
     std::uint64_t session_timeout = 3600;
+    std::uint64_t open_time = 86'400;
+    std::uint64_t handshake = 5;
+    std::uint64_t silence = 10;
     std::uint64_t drain = 5;
     bool print_config = false;
 };
@@ -52,6 +55,9 @@ void add_bytes(CLI::App& app, const std::string& name, T& value, const std::stri
 void add_limits(CLI::App& app, daemon_limits& limits, typed& words) {
     add_number(app, "--clients", limits.clients, "Connected clients");
     add_number(app, "--client-transactions", limits.client_transactions, "Open transactions of one client");
+    add_number(app, "--all-transactions", limits.all_transactions, "Open transactions of all clients");
+    add_number(app, "--open-time", words.open_time, "Seconds: the longest time that a stream may let one be open");
+    add_number(app, "--stream-partitions", limits.stream_partitions, "Of one stream; at most 1024");
     add_bytes(app, "--transaction-bytes", limits.transaction_bytes, "Of one transaction");
     add_bytes(app, "--item-bytes", limits.item_bytes, "Of one item; at most 64 MiB");
     add_number(app, "--group-members", limits.group_members, "Transactions and positions in one checkpoint");
@@ -63,6 +69,8 @@ void add_limits(CLI::App& app, daemon_limits& limits, typed& words) {
     add_bytes(app, "--all-unread-bytes", limits.all_unread_bytes, "Of answers that clients do not read");
     add_number(app, "--session-timeout", words.session_timeout,
                "Seconds: the longest silence after which a client may ask to be given up");
+    add_number(app, "--handshake", words.handshake, "Seconds: a connection that takes longer for it is cut");
+    add_number(app, "--silence", words.silence, "Seconds: a connection that answers no heartbeat so long is cut");
 }
 
 void describe(CLI::App& app, invocation& call, typed& words) {
@@ -132,12 +140,23 @@ void read_config(CLI::App& app, const std::string& path) {
     }
 }
 
+constexpr std::uint64_t longest_seconds = 86'400;
+
+std::chrono::seconds seconds_of(const char* option, std::uint64_t given, std::uint64_t most = longest_seconds) {
+    if (given > most) throw usage_error(std::string(option) + " is at most " + std::to_string(most) + " seconds");
+    return std::chrono::seconds(given);
+}
+
 void settle(invocation& call, const typed& words) {
     daemon_options& options = call.options;
     if (options.store.empty()) throw usage_error("say which store: --store file:/var/lib/tstreams");
     if (options.limits.item_bytes > std::size_t{64} << 20) throw usage_error("--item-bytes is at most 64 MiB");
-    if (words.session_timeout > 86'400) throw usage_error("--session-timeout is at most 86400 seconds");
-    options.limits.session_timeout = std::chrono::seconds(words.session_timeout);
+    if (options.limits.stream_partitions > core::partitions_max)
+        throw usage_error("--stream-partitions is at most " + std::to_string(core::partitions_max));
+    options.limits.session_timeout = seconds_of("--session-timeout", words.session_timeout);
+    options.limits.open_time = seconds_of("--open-time", words.open_time, 100 * 366 * longest_seconds);
+    options.limits.handshake = seconds_of("--handshake", words.handshake);
+    options.limits.silence = seconds_of("--silence", words.silence);
     options.drain = std::chrono::seconds(std::min<std::uint64_t>(words.drain, 86'400));
     options.log = event_log(words.log_format == "json" ? log_format::json : log_format::text);
     call.default_listen = options.listen.empty();

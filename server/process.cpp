@@ -48,6 +48,14 @@ process_figures process_figures_now() {
     return now;
 }
 
+std::uint64_t raise_descriptor_limit() noexcept {
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
+    rlimit more{limit.rlim_max, limit.rlim_max};
+    if (limit.rlim_cur < limit.rlim_max && ::setrlimit(RLIMIT_NOFILE, &more) == 0) return more.rlim_cur;
+    return limit.rlim_cur;
+}
+
 void notify_manager(std::string_view state) noexcept {
     const char* const place = std::getenv("NOTIFY_SOCKET");
     if (place == nullptr) return;

@@ -17,6 +17,10 @@ struct process_figures {
 // From any thread. What cannot be read stays 0.
 [[nodiscard]] process_figures process_figures_now();
 
+// Files and connections that this process may have open at once, after asking for as many as it may ask for: shells
+// give 1,024 where four thousand clients may come.
+std::uint64_t raise_descriptor_limit() noexcept;
+
 // Tells the service manager that started this process, if one did and listens: "READY=1", "STOPPING=1", "WATCHDOG=1"
 // (sd_notify(3)). Never fails loudly: nobody can do anything about it.
 void notify_manager(std::string_view state) noexcept;

@@ -39,19 +39,27 @@ protected:
     std::unique_ptr<core::broker> broker_;
 };
 
+core::broker_options broker_options_of(const client_options& chosen, weave::executor& executor, ports::clock& clock,
+                                       const store_limits& limits) {
+    core::broker_options options;
+    options.executor = &executor;
+    options.clock = &clock;
+    options.on_notice = notice_of(chosen);
+    options.open_transactions_max = limits.all_transactions;
+    options.session_transactions_max = limits.client_transactions;
+    options.transaction_bytes_max = limits.transaction_bytes;
+    options.open_time_max = limits.open_time;
+    return options;
+}
+
 class memory_store final : public owned_store {
 public:
     static weave::task<std::unique_ptr<store>> open(client_options chosen, weave::executor& executor,
                                                     ports::clock& clock, store_limits limits) {
         auto opened = std::make_unique<memory_store>(clock);
-        core::broker_options options;
-        options.executor = &executor;
-        options.clock = &clock;
+        core::broker_options options = broker_options_of(chosen, executor, clock, limits);
         options.rows = &opened->rows_;
         options.blobs = &opened->blobs_;
-        options.on_notice = notice_of(chosen);
-        options.session_transactions_max = limits.client_transactions;
-        options.transaction_bytes_max = limits.transaction_bytes;
         opened->broker_ = co_await core::broker::start(std::move(options));
         co_return opened;
     }
@@ -76,14 +84,9 @@ public:
         place.path = std::move(path);
         place.create = chosen.create;
         opened->engine_ = local::engine::open(place, executor, clock);
-        core::broker_options options;
-        options.executor = &executor;
-        options.clock = &clock;
+        core::broker_options options = broker_options_of(chosen, executor, clock, limits);
         options.rows = &opened->engine_->rows();
         options.blobs = &opened->engine_->blobs();
-        options.on_notice = notice_of(chosen);
-        options.session_transactions_max = limits.client_transactions;
-        options.transaction_bytes_max = limits.transaction_bytes;
         std::exception_ptr failure;
         try {
             opened->broker_ = co_await core::broker::start(std::move(options));

@@ -57,8 +57,10 @@ struct store_place {
 
 // Of what one client may hold at a broker that serves others.
 struct store_limits {
-    std::uint32_t client_transactions = 100'000;          // open ones
-    std::uint64_t transaction_bytes = ~std::uint64_t{0};  // of the frames of one
+    std::uint32_t client_transactions = 100'000;                             // open ones of one client
+    std::uint32_t all_transactions = 100'000;                                // open ones of all
+    std::uint64_t transaction_bytes = ~std::uint64_t{0};                     // of the frames of one
+    std::chrono::milliseconds open_time = std::chrono::milliseconds::max();  // of one, whatever its stream says
 };
 
 // Throws as client::open.

@@ -38,6 +38,8 @@ struct broker_options {
     std::uint32_t open_transactions_max = 100'000;
     std::uint32_t session_transactions_max = 100'000;         // open ones of one session
     std::uint64_t transaction_bytes_max = ~std::uint64_t{0};  // of the frames of one transaction
+    // How long a transaction is open at most, whatever its stream and its producer say.
+    std::chrono::milliseconds open_time_max = std::chrono::milliseconds::max();
     std::uint32_t partitions_cached_max = 16'384;
     std::chrono::milliseconds ids_ahead{5'000};  // how far the durable id ceiling is raised
     std::chrono::milliseconds retention_interval{10'000};

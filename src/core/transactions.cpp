@@ -110,7 +110,8 @@ std::shared_ptr<open_transaction> transactions::add(const std::shared_ptr<partit
     fresh->client = client->client;
     fresh->producer = std::move(request.producer);
     fresh->producer_instance = request.producer_instance;
-    std::chrono::milliseconds longest = stream.max_open;
+    std::chrono::milliseconds longest =
+        std::min<std::chrono::milliseconds>(stream.max_open, world_.options.open_time_max);
     if (request.max_open.count() > 0) longest = std::min(longest, request.max_open);
     fresh->opened_at = world_.clock.now();
     fresh->deadline = fresh->opened_at + longest;

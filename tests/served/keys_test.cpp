@@ -2,6 +2,7 @@
 #include "tests/served/secured.hpp"
 
 #include "access/clients_file.hpp"
+#include "moebius/test_server.hpp"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -9,6 +10,8 @@
 
 namespace tstreams::served {
 namespace {
+
+using moebius::test::dealer;
 
 TEST_F(secured, none_of_1000_unknown_keys_gets_in) {
     serve();
@@ -74,6 +77,47 @@ TEST_F(secured, a_session_is_of_its_key_alone) {
     commit.request.transactions.back().transaction = opened.transaction;
     EXPECT_TRUE(victim.ask(commit).done()) << "the victim goes on";
     EXPECT_TRUE(root.last("s", 0).has_value());
+}
+
+// An id on the wire that a client of this library never chooses. Whoever takes it gets no answer, and the owner goes
+// on.
+TEST_F(secured, a_stolen_routing_id_is_worth_nothing) {
+    add("writer", "write", "*");
+    add("thief", "write,read", "*");
+    serve();
+    client root = open("root");
+    const std::uint64_t stream = make_stream(root, "s");
+    const auto with_keys = [](const moebius::client_security& given) {
+        return [given](void* socket) {
+            zmq_setsockopt(socket, ZMQ_CURVE_PUBLICKEY, given.keys.public_key.data(), given.keys.public_key.size());
+            zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, given.keys.secret_key.data(), given.keys.secret_key.size());
+            zmq_setsockopt(socket, ZMQ_CURVE_SERVERKEY, given.server_key.data(), given.server_key.size());
+        };
+    };
+    dealer victim(endpoint(), "taken", 1000, with_keys(security("writer")));
+    wire::open_session_call begin;
+    begin.client = "victim";
+    begin.timeout = 30s;
+    victim.request(1, begin.command, wire::encode_request(wire::request_head{}, begin));
+    wire::request_head head;
+    head.session = wire::decode_reply<wire::opened_session>(victim.receive_answer().body).session;
+    dealer thief(endpoint(), "taken", 1000, with_keys(security("thief")));
+    thief.request(1, begin.command, wire::encode_request(wire::request_head{}, begin));
+    EXPECT_TRUE(thief.silent(500ms));
+    for (std::uint64_t i = 1; i <= 50; ++i) {
+        wire::commit_call call{commit_of(20 + i)};
+        call.request.transactions.push_back(decision_for(stream));
+        head.sequence = i;
+        head.answered_below = i;
+        victim.request(1 + i, call.command, wire::encode_request(head, call));
+        thief.request(1 + i, call.command, wire::encode_request(head, call));
+        const dealer::answer came = victim.receive_answer();
+        EXPECT_EQ(came.id, 1 + i);
+        EXPECT_EQ(wire::decode_reply<core::commit_reply>(came.body).transactions.size(), 1U);
+    }
+    EXPECT_TRUE(thief.silent(100ms));
+    const transaction_id end(~std::uint64_t{0});
+    EXPECT_EQ(root.scan("s", 0, transaction_id(0), end).size(), 50U);
 }
 
 TEST_F(secured, replayed_frames_have_no_effect) {

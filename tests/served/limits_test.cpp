@@ -96,6 +96,60 @@ TEST_F(limited, open_transactions_of_a_client) {
     EXPECT_EQ(raw_->ask(open_call()).refusal, errc::overloaded);
 }
 
+TEST_F(limited, open_transactions_of_all) {
+    serve({"--all-transactions", "3"});
+    raw_client other(endpoint());
+    ASSERT_TRUE(other.begin().done());
+    EXPECT_TRUE(raw_->ask(open_call()).done());
+    EXPECT_TRUE(raw_->ask(open_call()).done());
+    const core::open_reply last = other.get(open_call());
+    EXPECT_EQ(other.ask(open_call()).refusal, errc::overloaded);
+    EXPECT_EQ(raw_->ask(open_call()).refusal, errc::overloaded);
+    EXPECT_TRUE(other.ask(wire::cancel_call{{last.transaction}}).done());
+    EXPECT_TRUE(raw_->ask(open_call()).done());
+}
+
+TEST_F(limited, time_that_a_transaction_is_open) {
+    serve({});
+    wire::create_stream_call create;
+    create.request.options.name = "long";
+    create.request.options.ttl = std::chrono::hours(100);
+    create.request.options.max_open = std::chrono::hours(24) + 1s;
+    EXPECT_EQ(raw_->ask(create).refusal, errc::too_large);
+    create.request.options.max_open = std::chrono::hours(24);
+    stream_ = raw_->get(create).id;
+    EXPECT_TRUE(raw_->ask(open_call()).done());
+    // Made by a server that allows more: its transactions are as short as this one wants them.
+    EXPECT_EQ(WEXITSTATUS(daemon_->end(SIGTERM)), 0);
+    daemon_.emplace(directory_.path(), std::vector<std::string>{"--open-time", "1"});
+    raw_.emplace(endpoint());
+    ASSERT_TRUE(raw_->begin().done());
+    const core::open_reply opened = raw_->get(open_call());
+    EXPECT_LE(opened.expires, std::chrono::system_clock::now() + 1s);
+    wire::find_transaction_call find{stream_, 0, opened.transaction.id};
+    const auto end = std::chrono::steady_clock::now() + 20s;
+    while (raw_->get(find).info.state == transaction_state::open) {
+        ASSERT_LT(std::chrono::steady_clock::now(), end);
+        std::this_thread::sleep_for(20ms);
+    }
+}
+
+TEST_F(limited, partitions_of_a_stream) {
+    serve({"--stream-partitions", "4"});
+    wire::create_stream_call create;
+    create.request.options.name = "wide";
+    create.request.options.partitions = 5;
+    EXPECT_EQ(raw_->ask(create).refusal, errc::too_large);
+    create.request.options.partitions = 4;
+    EXPECT_TRUE(raw_->ask(create).done());
+    wire::update_stream_call more;
+    more.name = "s";
+    more.changes.partitions = 5;
+    EXPECT_EQ(raw_->ask(more).refusal, errc::too_large);
+    more.changes.partitions = 4;
+    EXPECT_TRUE(raw_->ask(more).done());
+}
+
 TEST_F(limited, bytes_of_an_item) {
     serve({});
     const core::open_reply opened = raw_->get(open_call());
