@@ -226,24 +226,8 @@ TEST(raw_peer, without_keys_does_not_get_past_the_greeting) {
 TEST(raw_peer, ten_thousand_half_open_connections) {
     constexpr std::uint32_t number = 10'000;
     ASSERT_GE(raise_open_files(), number + 500) << "this test needs more open files than are allowed here (ulimit -n)";
-    const child_process peers([](int hears, int tells) {
-        raise_open_files();
-        const auto port = static_cast<std::uint16_t>(child_process::get(hears));
-        std::vector<raw_peer> held;
-        held.reserve(number);
-        std::uint32_t connected = 0;
-        for (std::uint32_t i = 0; i < number; ++i) {
-            held.emplace_back(port);
-            connected += held.back().connected();
-            if (i % 2 == 0) held.back().send(greeting().substr(0, 1 + i % 63));
-        }
-        child_process::put(tells, connected);
-        child_process::get(hears);
-        std::uint32_t cut = 0;
-        for (const raw_peer& one : held) cut += one.cut_within(5000);
-        child_process::put(tells, cut + 1);
-        child_process::get(hears);
-    });
+    const child_process peers(
+        [](int hears, int tells) { hold_half_open_connections(hears, tells, number, greeting()); });
     server_options options;
     options.handshake_limit = 8s;
     const std::size_t before = resident_bytes();

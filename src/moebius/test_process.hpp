@@ -19,6 +19,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace moebius::test {
 
@@ -142,5 +143,26 @@ private:
     int tells_;
     int hears_;
 };
+
+// Run in a child: connects so often to the port that it is told, sends a part of a greeting on every other connection,
+// and tells how many got through; then, when it is asked, how many were cut within 5 s each, plus one.
+inline void hold_half_open_connections(int hears, int tells, std::uint32_t number, std::string_view greeting) {
+    raise_open_files();
+    const auto port = static_cast<std::uint16_t>(child_process::get(hears));
+    std::vector<raw_peer> held;
+    held.reserve(number);
+    std::uint32_t connected = 0;
+    for (std::uint32_t i = 0; i < number; ++i) {
+        held.emplace_back(port);
+        connected += held.back().connected();
+        if (i % 2 == 0) held.back().send(greeting.substr(0, 1 + i % (greeting.size() - 1)));
+    }
+    child_process::put(tells, connected);
+    child_process::get(hears);
+    std::uint32_t cut = 0;
+    for (const raw_peer& one : held) cut += one.cut_within(5000);
+    child_process::put(tells, cut + 1);
+    child_process::get(hears);
+}
 
 }  // namespace moebius::test

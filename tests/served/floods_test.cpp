@@ -15,30 +15,10 @@ namespace tstreams::served {
 namespace {
 
 using moebius::test::child_process;
+using moebius::test::hold_half_open_connections;
 using moebius::test::raise_open_files;
-using moebius::test::raw_peer;
 
 constexpr std::uint32_t connections = 10'000;
-
-// Connects when it is told a port, and tells how many got through; then, when it is asked, how many were cut, plus one.
-void flood(int hears, int tells) {
-    raise_open_files();
-    const auto port = static_cast<std::uint16_t>(child_process::get(hears));
-    std::vector<raw_peer> held;
-    held.reserve(connections);
-    std::uint32_t connected = 0;
-    for (std::uint32_t i = 0; i < connections; ++i) {
-        held.emplace_back(port);
-        connected += held.back().connected();
-        if (i % 2 == 0) held.back().send(std::string_view("\xFF\0\0\0\0\0\0\0\x01\x7F", 1 + i % 10));
-    }
-    child_process::put(tells, connected);
-    child_process::get(hears);
-    std::uint32_t cut = 0;
-    for (const raw_peer& one : held) cut += one.cut_within(5000);
-    child_process::put(tells, cut + 1);
-    child_process::get(hears);
-}
 
 std::uint16_t port_in(const std::string& log) {
     std::smatch found;
@@ -68,7 +48,9 @@ std::chrono::microseconds slow_one_of(producer& to, int sends) {
 
 TEST(flooded, by_ten_thousand_half_open_connections) {
     ASSERT_GE(raise_open_files(), connections + 500) << "more open files than are allowed here (ulimit -n)";
-    const child_process peers(flood);  // before there are threads
+    const child_process peers([](int hears, int tells) {  // before there are threads
+        hold_half_open_connections(hears, tells, connections, std::string_view("\xFF\0\0\0\0\0\0\0\x01\x7F", 10));
+    });
     const temporary_directory directory;
     const daemon server(directory.path(), {"--listen", "tcp://127.0.0.1:0"});
     const std::uint16_t port = port_in(server.output());
