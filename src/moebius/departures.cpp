@@ -10,6 +10,19 @@
 #include <cstdlib>
 
 namespace moebius::detail {
+namespace {
+
+// Of two clients that chose no routing id: whether the first one's connection is the older. libzmq counts them.
+bool came_before(const client_state& one, const client_state& other) noexcept {
+    const auto number = [](const std::string& id) {
+        std::uint32_t value = 0;
+        for (std::size_t i = 1; i < id.size(); ++i) value = value << 8 | static_cast<std::uint8_t>(id[i]);
+        return value;
+    };
+    return static_cast<std::int32_t>(number(other.id) - number(one.id)) > 0;
+}
+
+}  // namespace
 
 client_state::client_state(server_core& of) noexcept
     : job([](weave::job& self) noexcept {
@@ -94,13 +107,24 @@ void server_core::bind_origin(client_state& one, message& from) noexcept {
         by_origin_.erase(old);
     one.origin = origin;
     if (origin < 0) return;
-    if (const auto place = by_origin_.find(origin); place != by_origin_.end())
-        place->second = &one;
-    else {
-        // The connection is closed already, or it was never seen: its messages are all that is left of it.
-        one.check_origin = true;
-        perhaps_gone_.emplace_back(&one, one.generation);
+    const auto place = by_origin_.find(origin);
+    // The connection is closed already, or it was never seen: its messages are all that is left of it.
+    if (place == by_origin_.end()) return suspect(one);
+    client_state* const other = place->second;
+    if (other && other != &one && other->connected && other->anonymous() && one.anonymous()) {
+        // One of them has left, and the other one got its descriptor. What the older one sent may be read later.
+        if (came_before(one, *other)) return suspect(one);
+        suspect(*other);
     }
+    place->second = &one;
+}
+
+// Its connection has ended, as far as is known: it departs when all that it sent is read, unless that shows that it
+// has another one.
+void server_core::suspect(client_state& one) noexcept {
+    if (std::exchange(one.check_origin, true)) return;
+    perhaps_gone_.emplace_back(&one, one.generation);
+    pump_.look_again();
 }
 
 bool server_core::same_key(const client_state& one, message& from) const noexcept {
@@ -135,10 +159,7 @@ void server_core::connection_changed(connection_event event) {
     if (place == by_origin_.end()) return;
     client_state* one = place->second;
     by_origin_.erase(place);
-    if (!one || !one->connected) return;
-    one->check_origin = true;
-    perhaps_gone_.emplace_back(one, one->generation);
-    pump_.look_again();
+    if (one && one->connected) suspect(*one);
 }
 
 void server_core::found_empty() noexcept {

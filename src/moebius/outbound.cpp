@@ -77,7 +77,7 @@ errc server_core::deliver(client_state& to, message&& head, message* tail) {
         const sent outcome = send_now(to, head, tail);
         if (outcome == sent::all) return errc::none;
         if (outcome == sent::gone) {
-            leave(to, errc::peer_gone);
+            suspect(to);  // not gone at once: what it had sent would come in again as of somebody new
             return errc::peer_gone;
         }
     }
@@ -106,7 +106,7 @@ unsigned server_core::send_queued(client_state& to, unsigned most) noexcept {
     for (; count < most && !to.outbound.empty(); ++count) {
         message& head = to.outbound.head();
         const sent outcome = send_now(to, head, to.outbound.tail());
-        if (outcome == sent::gone) leave(to, errc::peer_gone);
+        if (outcome == sent::gone) suspect(to);
         if (outcome != sent::all) break;
         const std::size_t bytes = to.outbound.pop();
         to.outbound_bytes -= bytes;

@@ -164,6 +164,7 @@ private:
     [[nodiscard]] bool same_key(const client_state& one, message& from) const noexcept;
     [[nodiscard]] bool connection_ended(const client_state& one) noexcept;
     void bind_origin(client_state& one, message& from) noexcept;
+    void suspect(client_state& one) noexcept;
     void connection_changed(connection_event event);
     void leave(client_state& one, errc why) noexcept;  // departs soon
     void maybe_release(client_state& one) noexcept;
