@@ -110,6 +110,8 @@ struct client_state final : list_node, weave::job {
     bool many_before = false;
 
     void renew() noexcept;
+    // It has left, or will when all that it sent is read.
+    [[nodiscard]] bool gone() const noexcept { return !connected || check_origin; }
     [[nodiscard]] bool anonymous() const noexcept { return !id.empty() && id.front() == '\0'; }
 };
 

@@ -215,7 +215,7 @@ void server_core::failed(call& one, std::exception_ptr failure) noexcept {
     } catch (const error& known) {
         code = known.code();
         text = known.what();
-        if (code == errc::peer_gone && !one.from->connected) return;  // counted where it was found
+        if (code == errc::peer_gone && one.from->gone()) return;  // counted where it was found
     } catch (...) {
         // Its text is for the log: it may tell a client more than it should know.
     }
