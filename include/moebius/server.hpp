@@ -93,9 +93,11 @@ public:
     server& operator=(const server&) = delete;
 
     // tcp://, ipc:// or inproc://; several times for several endpoints. Port 0 (or *) takes a free one. From the
-    // first bind on messages are served whenever the loop runs. Throws error(transport), and error(unprotected) for an
-    // address that other machines reach when there are no keys. With keys it connects with one that nobody knows and
-    // throws error(unprotected) unless that is refused, which takes some milliseconds, 2 s at most.
+    // first bind on messages are served whenever the loop runs. The file of a Unix socket goes with the server; one
+    // that a process has left there is taken over. Throws error(transport), also where another process listens on the
+    // endpoint, and error(unprotected) for an address that other machines reach when there are no keys. With keys it
+    // connects with one that nobody knows and throws error(unprotected) unless that is refused, which takes some
+    // milliseconds, 2 s at most.
     server& bind(const std::string& endpoint);
     // The last endpoint as it was resolved: "tcp://127.0.0.1:41263".
     [[nodiscard]] const std::string& endpoint() const noexcept;

@@ -93,7 +93,9 @@ private:
 
 key_pair generate_keys() {
     std::array<char, key_characters + 1> open{}, secret{};
-    if (zmq_curve_keypair(open.data(), secret.data()) != 0) detail::throw_zmq("new keys");
+    do {  // on a command line a key that begins with '-' would be an option
+        if (zmq_curve_keypair(open.data(), secret.data()) != 0) detail::throw_zmq("new keys");
+    } while (open[0] == '-' || secret[0] == '-');
     key_pair made{open.data(), secret.data()};
     explicit_bzero(secret.data(), secret.size());
     return made;

@@ -127,13 +127,16 @@ void server_core::bind(const std::string& where) {
         watch_.emplace(home, home.parts().zmq, socket_, ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED,
                        [this](connection_event event) { connection_changed(event); });
     }
+    refuse_taken(where);
     socket_.bind(where);
+    files_.emplace_back(where);
     std::string bound = socket_.last_endpoint();
     if (guard_ && !inproc) {
         try {
             prove_refusal(home.parts().zmq, bound, server_key_, guard_->handler.get(), self_test_limit);
         } catch (...) {
             zmq_unbind(socket_.get(), bound.c_str());
+            files_.pop_back();
             throw;
         }
     }
@@ -364,6 +367,7 @@ void server_core::maybe_close() noexcept {
 void server_core::close() noexcept {
     if (std::exchange(closed_, true)) return;
     stopping_ = true;
+    files_.clear();
     pump_.stop();
     home.parts().disarm(stopper_);
     home.parts().disarm(sweeper_);

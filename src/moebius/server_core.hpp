@@ -6,6 +6,7 @@
 #include "moebius/client_table.hpp"
 #include "moebius/connection_watch.hpp"
 #include "moebius/pump.hpp"
+#include "moebius/socket_file.hpp"
 #include "moebius/zap.hpp"
 #include "moebius/zmq_socket.hpp"
 
@@ -184,6 +185,7 @@ private:
     list<client_state> held_;     // have messages that go out at the end of the turn
     list<client_state> blocked_;  // have messages for which libzmq had no room
     std::unordered_map<int, client_state*> by_origin_;
+    std::vector<socket_file> files_;
     std::vector<std::pair<client_state*, std::uint32_t>> perhaps_gone_;
     std::unordered_map<std::string, std::vector<client_state*>> topics_;
     errands errands_{*this};

@@ -1,6 +1,15 @@
 // The server as a plain ZeroMQ DEALER sees it: texts, frames, errors, clients, strategies. Real sockets on loopback.
 #include "moebius/test_server.hpp"
 
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+
 namespace {
 
 using namespace moebius;
@@ -268,6 +277,49 @@ TEST(server, a_rule_has_a_time_limit) {
     EXPECT_EQ(one.metrics().timed_out, 2U);
     one.stop();
     EXPECT_EQ(log->cut, "a{");
+}
+
+// libzmq would take the file away from whoever listens there.
+TEST(server, a_unix_socket_is_not_taken_from_another_server) {
+    char place[] = "/tmp/moebius_XXXXXX";
+    ASSERT_NE(::mkdtemp(place), nullptr);
+    const std::string path = std::string(place) + "/socket", endpoint = "ipc://" + path;
+    const auto serving = [&] {
+        auto made = std::make_unique<served>();
+        made->routes.on("who", [](request& asked) { asked.reply(message(std::string_view("me"))); });
+        made->serve(endpoint);
+        return made;
+    };
+    const auto code = [](const auto& what) {
+        try {
+            what();
+        } catch (const error& failure) {
+            return failure.code();
+        }
+        return errc::none;
+    };
+    std::unique_ptr<served> first = serving();
+    EXPECT_EQ(code(serving), errc::transport);
+    dealer asks(endpoint);
+    EXPECT_EQ(asks.ask(R"({"command":"who"})"), "me");
+    first.reset();
+    EXPECT_NE(::access(path.c_str(), F_OK), 0) << "the file went with the server";
+    // One that a dead process has left is nobody's.
+    const int left = ::socket(AF_UNIX, SOCK_STREAM, 0);
+    sockaddr_un at{};
+    at.sun_family = AF_UNIX;
+    std::snprintf(at.sun_path, sizeof at.sun_path, "%s", path.c_str());
+    ASSERT_EQ(::bind(left, reinterpret_cast<const sockaddr*>(&at), sizeof at), 0);
+    ::close(left);
+    const std::unique_ptr<served> second = serving();
+    dealer again(endpoint);
+    EXPECT_EQ(again.ask(R"({"command":"who"})"), "me");
+    // What is there by the end is another one's.
+    ASSERT_EQ(::rename(path.c_str(), (path + ".moved").c_str()), 0);
+    std::ofstream(path) << "not a socket";
+    second->stop();
+    EXPECT_EQ(::access(path.c_str(), F_OK), 0);
+    std::filesystem::remove_all(place);
 }
 
 }  // namespace
