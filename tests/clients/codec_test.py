@@ -8,6 +8,7 @@ import json
 import pathlib
 import re
 import sys
+import tempfile
 import unittest
 
 TREE = pathlib.Path(sys.argv.pop()).resolve()
@@ -15,6 +16,7 @@ sys.path.insert(0, str(TREE / "clients/python"))
 
 import other_calls  # noqa: E402
 from tstreams import frames, messages  # noqa: E402
+from tstreams.connection import Keys  # noqa: E402
 from tstreams.codec import Reader, Structure, codec  # noqa: E402
 from tstreams.errors import Code, Error, Outcome, PositionExpired  # noqa: E402
 
@@ -129,6 +131,22 @@ class Errors(unittest.TestCase):
 
     def test_of_a_later_server_keep_their_number(self):
         self.assertEqual(Error(999, "").code, 999)
+
+
+class KeyFiles(unittest.TestCase):
+    def test_are_those_of_the_tool(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder, "my.key")
+            path.write_text(f"public-key {'p' * 40}\nsecret-key {'s' * 40}\n")
+            path.chmod(0o600)
+            self.assertEqual(Keys.read(str(path), "server"), Keys("p" * 40, "s" * 40, "server"))
+            path.chmod(0o644)
+            with self.assertRaises(PermissionError):
+                Keys.read(str(path), "server")
+            path.chmod(0o600)
+            path.write_text("something else")
+            with self.assertRaises(ValueError):
+                Keys.read(str(path), "server")
 
 
 class Frames(unittest.TestCase):

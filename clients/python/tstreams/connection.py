@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import struct
 import threading
 import time
@@ -48,6 +49,18 @@ class Keys(NamedTuple):
     public: str
     secret: str
     server: str
+
+    @classmethod
+    def read(cls, path: str, server: str) -> Keys:
+        """The pair of a file that `tstreams key new` has written, and the server's public key. Raises OSError,
+        ValueError for what is no such file, and PermissionError for one that others can read."""
+        with open(path, encoding="ascii") as file:
+            if os.fstat(file.fileno()).st_mode & 0o077:
+                raise PermissionError(f"{path}: open to other users (chmod go-rwx)")
+            words = file.read(1024).split()
+        if len(words) != 4 or words[0] != "public-key" or words[2] != "secret-key":
+            raise ValueError(f"{path}: not a file of keys")
+        return cls(words[1], words[3], server)
 
 
 class _Message(NamedTuple):

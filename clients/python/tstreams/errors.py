@@ -72,6 +72,10 @@ class Error(Exception):
         self.code = Code(code) if code in Code._value2member_map_ else code
         self.outcome = outcome
 
+    def __repr__(self) -> str:
+        code = self.code.name if isinstance(self.code, Code) else self.code
+        return f"{type(self).__name__}({code}, {str(self)!r}, {self.outcome.name})"
+
     @property
     def retryable(self) -> bool:
         """Whether the same call may succeed later without anybody changing anything."""
