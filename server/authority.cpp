@@ -179,7 +179,7 @@ weave::task<void> authority::check(std::string user, demands wanted) {
         const std::string where = one.whole_store                   ? "the whole store"
                                   : one.stream == 0 || !has.empty() ? "stream '" + name + "'"
                                                                     : "stream " + std::to_string(one.stream);
-        throw error(errc::unauthorized, "client '" + user + "' has not the right " + to_string(one.rights) + " for " +
+        throw error(errc::unauthorized, "client '" + user + "' needs the right " + to_string(one.rights) + " for " +
                                             where + "; see the server's file of clients");
     }
 }

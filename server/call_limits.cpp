@@ -42,9 +42,9 @@ void check_partitions(const call_limits& most, std::uint32_t count) {
 void check_limits(const call_limits& most, const wire::create_stream_call& call) {
     check_partitions(most, call.request.options.partitions);
     if (call.request.options.max_open > most.open_time)
-        throw error(errc::too_large, "transactions that may be open for " +
-                                         std::to_string(call.request.options.max_open.count()) + " s: at most " +
-                                         std::to_string(most.open_time.count()) + " s");
+        throw error(errc::too_large, "max_open of " + std::to_string(call.request.options.max_open.count()) +
+                                         " s: this server allows at most " + std::to_string(most.open_time.count()) +
+                                         " s (--open-time)");
 }
 
 void check_limits(const call_limits& most, const wire::update_stream_call& call) {

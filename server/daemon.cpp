@@ -17,6 +17,7 @@
 #include <tstreams/error.hpp>
 
 #include <strings.h>
+#include <unistd.h>
 #include <algorithm>
 #include <csignal>
 #include <memory>
@@ -86,15 +87,24 @@ routes_options routes_options_of(const daemon_limits& limits) {
     return chosen;
 }
 
+monitor_options monitor_options_of(const daemon_options& options) {
+    monitor_options chosen;
+    chosen.address = options.metrics;
+    chosen.beyond_loopback = options.metrics_beyond_loopback;
+    return chosen;
+}
+
 class daemon {
 public:
     explicit daemon(daemon_options options)
         : options_(std::move(options)), loop_(loop_options()), clock_(loop_), hang_up_(loop_.io(), SIGHUP) {}
 
     void run() {
+        say(log_level::info, "starting",
+            {{"version", TSTREAMS_VERSION}, {"store", options_.store}, {"pid", std::to_string(::getpid())}});
         make_room();
         if (!options_.metrics.empty()) watch();
-        store_ = loop_.run(open());
+        open_store();
         std::exception_ptr failure;
         try {
             serve();
@@ -104,6 +114,7 @@ public:
         loop_.run(store_->stop());
         store_.reset();
         if (failure) std::rethrow_exception(failure);
+        say(log_level::info, "stopped", {{"text", "the store is closed"}});
     }
 
 private:
@@ -115,8 +126,27 @@ private:
         return chosen;
     }
 
-    weave::task<std::unique_ptr<detail::store>> open() {
+    // Whether there was one is said: after a mount that failed, an empty store is not what clients look for.
+    void open_store() {
+        const auto begun = std::chrono::steady_clock::now();
+        bool made = false;
+        try {
+            store_ = loop_.run(open(false));
+        } catch (const error& failure) {
+            if (failure.code() != errc::store_not_found || options_.must_exist) throw;
+            store_ = loop_.run(open(true));
+            made = true;
+        }
+        if (made) return say(log_level::warning, "created", {{"store", options_.store}});
+        const auto took = std::chrono::steady_clock::now() - begun;
+        say(log_level::info, "opened",
+            {{"store", options_.store},
+             {"ms", std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(took).count())}});
+    }
+
+    weave::task<std::unique_ptr<detail::store>> open(bool create) {
         client_options chosen;
+        chosen.create = create;
         chosen.on_notice = [this](const std::string& text) { say(log_level::warning, "notice", {{"text", text}}); };
         detail::store_place place = detail::parse_uri(options_.store);
         detail::store_limits limits;
@@ -138,9 +168,7 @@ private:
     }
 
     void watch() {
-        monitor_options chosen;
-        chosen.address = options_.metrics;
-        chosen.beyond_loopback = options_.metrics_beyond_loopback;
+        const monitor_options chosen = monitor_options_of(options_);
         monitor_.emplace(chosen);
         if (chosen.beyond_loopback)
             say(log_level::warning, "unprotected",
@@ -168,10 +196,12 @@ private:
         server.every(housekeeping_period, [&] {
             server.spawn(calls.end_silent_sessions());
             tell(all);
+            tell_refusals(server, calls);
         });
         loop_.on_signal([&](int) { stop(server, calls); });
         await_hang_up(server, calls);
         tell(all);
+        refused_keys_ = server.metrics().refused_keys;  // by itself, to see that it is refused
         if (monitor_) monitor_->become(phase::ready);
         notify_manager("READY=1");
         say(log_level::info, "ready");
@@ -194,6 +224,18 @@ private:
         constexpr std::uint32_t top = 5;
         if (monitor_) monitor_->publish(metrics_text(all.now(top)));
         if (watched_) notify_manager("WATCHDOG=1");
+    }
+
+    // Once a second at most, however many come.
+    void tell_refusals(const moebius::server& server, const routes& calls) {
+        const std::uint64_t keys = server.metrics().refused_keys + server.metrics().unauthorized;
+        const std::uint64_t denied = calls.counters().refusals[static_cast<std::size_t>(errc::unauthorized)];
+        if (const std::uint64_t more = keys - std::exchange(refused_keys_, keys); more != 0)
+            say(log_level::warning, "refused_clients",
+                {{"count", std::to_string(more)}, {"text", "their keys are not in the file of clients"}});
+        if (const std::uint64_t more = denied - std::exchange(denied_calls_, denied); more != 0)
+            say(log_level::warning, "refused_calls",
+                {{"count", std::to_string(more)}, {"text", "their clients have not the right for them"}});
     }
 
     // The first signal lets what is in flight end, the second does not.
@@ -239,6 +281,8 @@ private:
     std::optional<monitor> monitor_;
     const bool watched_ = manager_watches();
     bool stopping_ = false;
+    std::uint64_t refused_keys_ = 0;
+    std::uint64_t denied_calls_ = 0;
 };
 
 }  // namespace
@@ -247,6 +291,12 @@ void check(const daemon_options& options) {
     const detail::store_place place = detail::parse_uri(options.store);
     if (place.scheme != "file" && place.scheme != "memory")
         throw error(errc::invalid_argument, "store " + options.store + ": a server serves file:PATH or memory:");
+    check_places(options.listen);
+    if (!options.metrics.empty()) check(monitor_options_of(options));
+    const daemon_limits& limits = options.limits;
+    if (limits.client_bytes < limits.item_bytes || limits.all_bytes < limits.client_bytes)
+        throw error(errc::invalid_argument,
+                    "--client-bytes is at least --item-bytes, and --all-bytes at least --client-bytes");
     const bool with_keys = !options.key_file.empty();
     if (with_keys != !options.clients_file.empty())
         throw error(errc::invalid_argument, "--key-file and --clients-file go together");

@@ -34,6 +34,7 @@ struct daemon_limits {
 
 struct daemon_options {
     std::string store{};                // "file:PATH" or "memory:"
+    bool must_exist = false;            // a store that is not there is an error, and not made
     std::vector<std::string> listen{};  // tcp://, ipc://; at least one
     std::string key_file{};             // the server's keys; with them clients_file
     std::string clients_file{};         // which keys may come, and their rights: access/access_list.hpp

@@ -4,9 +4,11 @@
 
 #include <sys/stat.h>
 #include <unistd.h>
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 
 namespace tstreams::server {
 
@@ -50,6 +52,16 @@ reach reach_of(const std::string& endpoint) {
     const bool number = !port.empty() && port.size() <= 5 && port.find_first_not_of("0123456789") == std::string::npos;
     if (host.empty() || !number || std::stoul(port) > 65'535) refuse(endpoint, "write tcp://ADDRESS:PORT");
     return is_loopback(host) ? reach::machine : reach::network;
+}
+
+void check_places(const std::vector<std::string>& endpoints) {
+    for (auto one = endpoints.begin(); one != endpoints.end(); ++one) {
+        const bool any_port = one->ends_with(":0");
+        if (!any_port && std::find(endpoints.begin(), one, *one) != one) refuse(*one, "given twice");
+        if (reach_of(*one) != reach::owner || *one == default_endpoint()) continue;
+        const std::string directory = std::filesystem::path(one->substr(6)).parent_path();
+        if (::access(directory.c_str(), W_OK | X_OK) != 0) refuse(*one, directory + ": " + std::strerror(errno));
+    }
 }
 
 std::string default_endpoint() {

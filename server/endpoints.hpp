@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 namespace tstreams::server {
 
@@ -13,6 +14,10 @@ enum class reach {
 
 // Throws error(invalid_argument) for what is no endpoint that a server can have.
 [[nodiscard]] reach reach_of(const std::string& endpoint);
+
+// Throws error(invalid_argument) where one of them stands twice, or has a path where this process can make no socket;
+// the directory of the default endpoint may be made later.
+void check_places(const std::vector<std::string>& endpoints);
 
 // A Unix socket in a directory for this user alone: $RUNTIME_DIRECTORY (systemd's), else tstreams in $XDG_RUNTIME_DIR,
 // else /run/tstreams.

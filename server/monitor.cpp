@@ -68,6 +68,10 @@ std::string process_text() {
 
 }  // namespace
 
+void check(const monitor_options& options) {
+    std::ignore = parse_address(options);
+}
+
 class monitor::http {
 public:
     explicit http(const monitor_options& options) : options_(options), acceptor_(io_) {

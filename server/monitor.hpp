@@ -18,6 +18,9 @@ struct monitor_options {
     std::chrono::milliseconds stale_after = std::chrono::seconds(15);  // /healthz fails when nothing was published
 };
 
+// Throws as monitor's constructor for what it would refuse without trying.
+void check(const monitor_options& options);
+
 // GET and HEAD; at most 32 connections at a time, each for one request and 5 s.
 class monitor {
 public:

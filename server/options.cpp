@@ -34,19 +34,34 @@ CLI::Option* add(CLI::App& app, const std::string& name, CLI::Option* made) {
     return made->envname(variable);
 }
 
+const CLI::Validator at_least_one(
+    [](const std::string& given) {
+        const bool digits = !given.empty() && given.find_first_not_of("0123456789") == std::string::npos;
+        const bool zero = given.find_first_not_of('0') == std::string::npos;
+        return digits && !zero && given.size() < 19 ? "" : "'" + given + "' is not a whole number from 1";
+    },
+    "");
+
+const CLI::Validator a_size(
+    [](std::string& given) -> std::string {
+        const std::string as_given = given;
+        try {
+            if (CLI::AsSizeValue(false)(given).empty() && at_least_one(given).empty()) return "";
+        } catch (const CLI::Error&) {
+        }
+        return "'" + as_given + "' is not a size from 1: bytes, or a number with KiB, MiB, GiB";
+    },
+    "");
+
 template <class T>
 void add_number(CLI::App& app, const std::string& name, T& value, const std::string& about) {
-    add(app, name, app.add_option(name, value, about))
-        ->check(CLI::PositiveNumber)
-        ->group("Limits")
-        ->capture_default_str();
+    add(app, name, app.add_option(name, value, about))->check(at_least_one)->group("Limits")->capture_default_str();
 }
 
 template <class T>
 void add_bytes(CLI::App& app, const std::string& name, T& value, const std::string& about) {
     add(app, name, app.add_option(name, value, about))
-        ->transform(CLI::AsSizeValue(false))
-        ->check(CLI::PositiveNumber)
+        ->transform(a_size)
         ->group("Limits")
         ->type_name("BYTES")
         ->capture_default_str();
@@ -77,6 +92,8 @@ void describe(CLI::App& app, invocation& call, typed& words) {
     daemon_options& options = call.options;
     add(app, "--store", app.add_option("--store", options.store, "The store, for example file:/var/lib/tstreams"))
         ->type_name("URI");
+    add(app, "--must-exist",
+        app.add_flag("--must-exist", options.must_exist, "Do not make a store where there is none: fail"));
     add(app, "--listen",
         app.add_option("--listen", options.listen,
                        "Where clients find it, several times for several: ipc:///PATH, tcp://127.0.0.1:7420, with keys "
@@ -157,7 +174,7 @@ void settle(invocation& call, const typed& words) {
     options.limits.open_time = seconds_of("--open-time", words.open_time, 100 * 366 * longest_seconds);
     options.limits.handshake = seconds_of("--handshake", words.handshake);
     options.limits.silence = seconds_of("--silence", words.silence);
-    options.drain = std::chrono::seconds(std::min<std::uint64_t>(words.drain, 86'400));
+    options.drain = seconds_of("--drain", words.drain, 3600);
     options.log = event_log(words.log_format == "json" ? log_format::json : log_format::text);
     call.default_listen = options.listen.empty();
     if (call.default_listen) options.listen.push_back(default_endpoint());

@@ -244,7 +244,7 @@ TEST_F(limited, silence_of_a_session) {
 
 // An ordinary client waits for room, and all of it is done once.
 TEST_F(limited, bytes_under_way_of_a_client) {
-    serve({"--client-bytes", "1MiB"});
+    serve({"--client-bytes", "1MiB", "--item-bytes", "900000"});
     client many = client::open(endpoint());
     std::vector<std::thread> writers;
     for (int i = 0; i < 8; ++i)

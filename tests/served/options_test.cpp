@@ -1,6 +1,8 @@
 // The command line of tstreamsd: where its settings come from, what it refuses before it opens anything, and its log.
 #include "tests/served/raw_client.hpp"
 
+#include <tstreams/client.hpp>
+
 #include <gtest/gtest.h>
 
 #include <sys/stat.h>
@@ -75,6 +77,15 @@ TEST_F(options, that_are_wrong_are_refused_in_a_line) {
     expect_refused(store + "--clients 0", "--clients");
     expect_refused(store + "--clients many", "--clients");
     expect_refused(store + "--item-bytes 65MiB", "64 MiB");
+    expect_refused(store + "--clients -1", "whole number");
+    expect_refused(store + "--item-bytes lots", "not a size");
+    expect_refused(store + "--item-bytes 0", "not a size");
+    expect_refused(store + "--drain 3601", "3600 seconds");
+    expect_refused(store + "--client-bytes 1000", "--item-bytes");
+    expect_refused(store + "--metrics nonsense", "ADDRESS:PORT");
+    expect_refused(store + "--metrics 0.0.0.0:9420", "--metrics-beyond-loopback");
+    expect_refused(store + "--listen tcp://127.0.0.1:7420 --listen tcp://127.0.0.1:7420", "given twice");
+    expect_refused(store + "--listen ipc://" + path("nowhere/socket"), "No such file");
     expect_refused(store + "--fly", "--fly");
     expect_refused(store + "--log-format xml", "--log-format");
     expect_refused(store + "--config " + path("nothing"), "cannot be read");
@@ -85,6 +96,29 @@ TEST_F(options, that_are_wrong_are_refused_in_a_line) {
     write_file(path("toml"), "clients = \"many\"\n");
     expect_refused(store + "--config " + path("toml"), path("toml"));
     EXPECT_FALSE(std::filesystem::exists(path("store"))) << "nothing was opened";
+}
+
+TEST_F(options, can_demand_that_the_store_is_there) {
+    const std::string with = "--store file:" + path("store") + " --must-exist --listen ipc://" + path("socket");
+    const ended came = run("", with);
+    EXPECT_EQ(came.status, 1);
+    EXPECT_NE(came.text.find("failed"), std::string::npos) << came.text;
+    EXPECT_FALSE(std::filesystem::exists(path("store")));
+    daemon made(directory_.path());
+    EXPECT_NE(made.output().find("warning created store=file:" + path("store")), std::string::npos) << made.output();
+    EXPECT_EQ(WEXITSTATUS(made.end(SIGTERM)), 0);
+    EXPECT_NE(made.output().find("stopped"), std::string::npos) << made.output();
+    daemon again(directory_.path(), {"--must-exist"});
+    EXPECT_NE(again.output().find("info opened store=file:" + path("store")), std::string::npos) << again.output();
+}
+
+// Another store at the same socket would answer for this one.
+TEST_F(options, do_not_take_a_socket_from_another_server) {
+    const daemon first(directory_.path());
+    const ended second = run("", "--store memory: --listen ipc://" + path("socket"));
+    EXPECT_EQ(second.status, 1);
+    EXPECT_NE(second.text.find("another process listens there"), std::string::npos) << second.text;
+    EXPECT_TRUE(client::open("ipc://" + path("socket")).list_streams().streams.empty());
 }
 
 TEST_F(options, are_checked_with_their_keys) {
@@ -119,7 +153,7 @@ TEST_F(options, default_to_a_socket_in_a_directory_for_its_owner) {
         const std::size_t from = line.find("\"event\":\"") + 9;
         events.push_back(line.substr(from, line.find('"', from) - from));
     }
-    EXPECT_EQ(events, (std::vector<std::string>{"listening", "ready", "stopping"}));
+    EXPECT_EQ(events, (std::vector<std::string>{"starting", "opened", "listening", "ready", "stopping", "stopped"}));
     ::chmod(path("tstreams").c_str(), 0750);
     EXPECT_EQ(WEXITSTATUS(std::system(command.c_str())), 2) << "others may enter it";
 }
