@@ -39,7 +39,9 @@ struct broker_options {
     std::uint32_t session_transactions_max = 100'000;         // open ones of one session
     std::uint64_t transaction_bytes_max = ~std::uint64_t{0};  // of the frames of one transaction
     std::uint32_t partitions_cached_max = 16'384;
-    std::chrono::milliseconds ids_ahead{5'000};  // how far the durable id ceiling is raised
+    std::uint32_t stream_watches_max = 256;          // that each event of a stream is told to
+    std::uint32_t watched_events_max = 1024 * 1024;  // that all watches together may keep
+    std::chrono::milliseconds ids_ahead{5'000};      // how far the durable id ceiling is raised
     std::chrono::milliseconds retention_interval{10'000};
     std::chrono::milliseconds lease_duration{10'000};  // of slots, on shared engines
     std::chrono::seconds group_row_ttl = std::chrono::hours(1);
