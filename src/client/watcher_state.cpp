@@ -57,11 +57,11 @@ weave::task<std::shared_ptr<watcher_state>> watcher_state::make(std::shared_ptr<
     if (!options.partitions.empty()) options.partitions = choose_partitions(*found, std::move(options.partitions));
     const auto made =
         std::make_shared<watcher_state>(std::move(client), std::move(*found), std::move(options), std::move(callback));
-    co_await watch(made);
+    co_await event_fetcher::watch(made->events_);
     try {
         made->start();
     } catch (...) {
-        made->source_.reset();  // here, where it was made
+        made->events_->forget();
         throw;
     }
     co_return made;
@@ -72,7 +72,8 @@ watcher_state::watcher_state(std::shared_ptr<client_state> client, stream_info s
     : client_(std::move(client)),
       stream_(std::move(stream)),
       options_(std::move(options)),
-      callback_(std::move(callback)) {
+      callback_(std::move(callback)),
+      events_(std::make_shared<event_fetcher>(*client_, request_of(stream_, options_))) {
     event_.stream = stream_.name;
 }
 
@@ -91,39 +92,21 @@ void watcher_state::start() {
     thread_ = std::thread([self = shared_from_this()]() mutable { work(std::move(self)); });
 }
 
-void watcher_state::set_stopping() noexcept {
-    const std::lock_guard lock(mutex_);
-    if (std::exchange(stopping_, true)) return;
-    wake_.notify_all();
-    try {
-        // Not counted as a use of the store: it must work while the client closes. Under the lock: who comes second may
-        // be the one who closes.
-        weave::spawn(client_->home(), let_go(shared_from_this()), [](weave::outcome_of<void>) {});
-    } catch (const std::bad_alloc&) {
-        std::terminate();
-    }
-}
-
 void watcher_state::stop() {
-    set_stopping();
+    events_->stop();
     if (watcher_here == this) return;
     const std::lock_guard lock(join_mutex_);
     if (thread_.joinable()) thread_.join();
 }
 
-bool watcher_state::running() const {
-    const std::lock_guard lock(mutex_);
-    return !stopping_;
-}
-
 // -- fetching -----------------------------------------------------------------------------------------------
 
-weave::task<void> watcher_state::watch(std::shared_ptr<watcher_state> self) {
-    core::watch_request request = request_of(self->stream_, self->options_);
-    self->source_ = co_await self->client_->service().watch(std::move(request));
+weave::task<void> event_fetcher::watch(std::shared_ptr<event_fetcher> self) {
+    core::watch_request request = self->request_;
+    self->source_ = co_await self->client_.service().watch(std::move(request));
 }
 
-weave::task<core::event_batch> watcher_state::fetch(std::shared_ptr<watcher_state> self) {
+weave::task<core::event_batch> event_fetcher::next(std::shared_ptr<event_fetcher> self) {
     core::event_batch batch;
     if (self->let_go_) co_return batch;
     self->fetching_ = true;
@@ -145,7 +128,7 @@ weave::task<core::event_batch> watcher_state::fetch(std::shared_ptr<watcher_stat
 }
 
 // The source goes here, on the executor: by who fetches from it, if anybody does.
-weave::task<void> watcher_state::let_go(std::shared_ptr<watcher_state> self) {
+weave::task<void> event_fetcher::let_go(std::shared_ptr<event_fetcher> self) {
     self->let_go_ = true;
     if (!self->fetching_)
         self->source_.reset();
@@ -154,42 +137,64 @@ weave::task<void> watcher_state::let_go(std::shared_ptr<watcher_state> self) {
     co_return;
 }
 
-// -- calling back -------------------------------------------------------------------------------------------
-
-void watcher_state::work(std::shared_ptr<watcher_state> self) noexcept {
-    watcher_here = self.get();
-    client_state::set_callbacks_of(self->client_.get());
-    while (self->await_batch()) {
-        if (self->failure_ ? !self->go_on_after(self->failure_) : !self->tell_all(self->batch_)) break;
-    }
-    self->set_stopping();
-    watcher_here = nullptr;
-    client_state::set_callbacks_of(nullptr);
-}
-
-// False when it is to stop. Else there is a batch, or a failure, which are this thread's until it asks again.
-bool watcher_state::await_batch() {
+bool event_fetcher::fetch() {
     {
         const std::lock_guard lock(mutex_);
         if (stopping_) return false;
         arrived_ = false;
     }
     try {
-        client_->launch(fetch(shared_from_this()),
-                        [self = shared_from_this()](weave::outcome_of<core::event_batch> of) {
-                            const std::lock_guard lock(self->mutex_);
-                            if (self->stopping_) return;
-                            self->failure_ = of.failure();
-                            if (!self->failure_) self->batch_ = of.get();
-                            self->arrived_ = true;
-                            self->wake_.notify_all();
-                        });
+        client_.launch(next(shared_from_this()), [self = shared_from_this()](weave::outcome_of<core::event_batch> of) {
+            const std::lock_guard lock(self->mutex_);
+            if (self->stopping_) return;
+            self->failure_ = of.failure();
+            if (!self->failure_) self->batch_ = of.get();
+            self->arrived_ = true;
+            self->wake_.notify_all();
+        });
     } catch (const error&) {
         return false;  // the client closes
     }
     std::unique_lock lock(mutex_);
     wake_.wait(lock, [this] { return arrived_ || stopping_; });
     return !stopping_;
+}
+
+bool event_fetcher::pause(std::chrono::milliseconds time) {
+    std::unique_lock lock(mutex_);
+    return !wake_.wait_for(lock, time, [this] { return stopping_; });
+}
+
+void event_fetcher::stop() noexcept {
+    const std::lock_guard lock(mutex_);
+    if (std::exchange(stopping_, true)) return;
+    wake_.notify_all();
+    try {
+        // Not counted as a use of the store: it must work while the client closes. Under the lock: who comes second may
+        // be the one who closes.
+        weave::spawn(client_.home(), let_go(shared_from_this()), [](weave::outcome_of<void>) {});
+    } catch (const std::bad_alloc&) {
+        std::terminate();
+    }
+}
+
+bool event_fetcher::stopping() const {
+    const std::lock_guard lock(mutex_);
+    return stopping_;
+}
+
+// -- calling back -------------------------------------------------------------------------------------------
+
+void watcher_state::work(std::shared_ptr<watcher_state> self) noexcept {
+    watcher_here = self.get();
+    client_state::set_callbacks_of(self->client_.get());
+    event_fetcher& from = *self->events_;
+    while (from.fetch()) {
+        if (from.failure() ? !self->go_on_after(from.failure()) : !self->tell_all(from.batch())) break;
+    }
+    from.stop();
+    watcher_here = nullptr;
+    client_state::set_callbacks_of(nullptr);
 }
 
 bool watcher_state::tell_all(const core::event_batch& batch) {
@@ -215,11 +220,7 @@ bool watcher_state::tell_all(const core::event_batch& batch) {
 
 // Again and again, as on_error wishes.
 bool watcher_state::tell() {
-    for (;;) {
-        {
-            const std::lock_guard lock(mutex_);
-            if (stopping_) return false;
-        }
+    while (!events_->stopping()) {
         std::exception_ptr failure;
         try {
             callback_(event_);
@@ -227,19 +228,13 @@ bool watcher_state::tell() {
         } catch (...) {
             failure = std::current_exception();
         }
-        if (!go_on_after(failure)) return false;
+        if (!go_on_after(failure)) break;
     }
+    return false;
 }
 
-// Asks what to do, and pauses.
 bool watcher_state::go_on_after(const std::exception_ptr& failure) {
-    {
-        const std::lock_guard lock(mutex_);
-        if (stopping_) return false;
-    }
-    if (!keep_going(failure)) return false;
-    std::unique_lock lock(mutex_);
-    return !wake_.wait_for(lock, retry_pause, [this] { return stopping_; });
+    return !events_->stopping() && keep_going(failure) && events_->pause(retry_pause);
 }
 
 bool watcher_state::keep_going(const std::exception_ptr& failure) const noexcept {

@@ -298,6 +298,19 @@ TEST_P(watching, outlives_the_handle_of_its_client) {
     alone.stop();
 }
 
+// Nothing that is still under way keeps the store from being closed here and now: it could not be opened again.
+TEST_P(watching, the_store_is_closed_with_the_last_handle) {
+    make_stream("s");
+    if (GetParam() != std::string("served")) store.close();
+    for (int round = 0; round < 30; ++round) {
+        client again = open();
+        if (!durable()) again.create_stream({.name = "s"});
+        watcher first = again.watch("s", {}, [](const transaction_event&) {});
+        watcher second = again.watch("s", {}, [](const transaction_event&) {});
+        if (round % 2 == 0) second.stop();
+    }
+}
+
 TEST_P(watching, many_at_once_from_many_threads) {
     make_stream("s", 4);
     constexpr int watchers = 16;
