@@ -1,10 +1,6 @@
 // Watchers: what happens is told in order, to those who want it; slow ones are told what they lost; how they end.
 #include "tests/api/api_test.hpp"
 
-#include <tstreams/async.hpp>
-
-#include <boost/asio/use_future.hpp>
-
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
@@ -334,21 +330,6 @@ TEST_P(watching, many_at_once_from_many_threads) {
     passing.join();
     EXPECT_TRUE(eventually(
         [&] { return std::all_of(counts.begin(), counts.end(), [](const auto& one) { return one == 3 * sends; }); }));
-}
-
-TEST_P(watching, has_asynchronous_twins) {
-    make_stream("s");
-    record seen;
-    auto watcher =
-        async_watch(
-            store, "s", {}, [&](const transaction_event& event) { seen.note(event); }, boost::asio::use_future)
-            .get();
-    store.make_producer("s").send("x");
-    EXPECT_EQ(seen.first(2).size(), 2u);
-    async_stop(watcher, boost::asio::use_future).get();
-    EXPECT_FALSE(watcher.running());
-    EXPECT_CODE(errc::stream_not_found,
-                async_watch(store, "t", {}, [](const transaction_event&) {}, boost::asio::use_future).get());
 }
 
 }  // namespace tstreams::api_test
