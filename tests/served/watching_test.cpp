@@ -156,6 +156,10 @@ TEST_F(watching, one_that_never_reads_costs_bounded_memory_and_slows_nobody) {
     EXPECT_LT(watched, 4 * alone) << "nobody waits for those who do not read";
     EXPECT_TRUE(eventually([&] { return seen.count(event_kind::checkpointed) > 0; }));
     reading.stop();
+    const auto begun = std::chrono::steady_clock::now();
+    const int status = daemon_.end(SIGTERM);
+    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    RecordProperty("stopped_ms", std::to_string((std::chrono::steady_clock::now() - begun) / 1ms));
 }
 
 TEST_F(watching, a_client_that_dies_is_watched_for_no_more) {
