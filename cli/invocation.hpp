@@ -46,6 +46,7 @@ void add_stream_commands(CLI::App& app, invocation& call);
 void add_produce_command(CLI::App& app, invocation& call);
 void add_consume_command(CLI::App& app, invocation& call);
 void add_txn_commands(CLI::App& app, invocation& call);
+void add_watch_command(CLI::App& group, invocation& call);  // of txn
 void add_offset_commands(CLI::App& app, invocation& call);
 void add_retention_commands(CLI::App& app, invocation& call);
 void add_server_commands(CLI::App& app, invocation& call);

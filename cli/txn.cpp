@@ -1,4 +1,4 @@
-// tstreams txn list|show|abort
+// tstreams txn list|show|abort; watch.cpp has the fourth
 #include "cli/invocation.hpp"
 
 #include "cli/duration.hpp"
@@ -200,12 +200,13 @@ void add_abort(CLI::App& group, invocation& call) {
 }  // namespace
 
 void add_txn_commands(CLI::App& app, invocation& call) {
-    CLI::App* group = app.add_subcommand("txn", "List, show and abort transactions");
+    CLI::App* group = app.add_subcommand("txn", "List, show, watch and abort transactions");
     group->require_subcommand(1);
     group->footer("Example:\n  tstreams txn list orders");
     add_list(*group, call);
     add_show(*group, call);
     add_abort(*group, call);
+    add_watch_command(*group, call);
 }
 
 }  // namespace tstreams::cli

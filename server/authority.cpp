@@ -113,6 +113,9 @@ demands demands_of(const wire::wait_readable_call& call) {
 demands demands_of(const wire::follow_call& call) {
     return one_id(right::read, call.stream);
 }
+demands demands_of(const wire::watch_call& call) {
+    return one_id(right::read, call.request.stream);
+}
 demands demands_of(const wire::resolve_call& call) {
     return one_id(right::read, call.stream);
 }

@@ -40,6 +40,7 @@ using demands = std::vector<demand>;
 [[nodiscard]] demands demands_of(const wire::wait_readable_call& call);
 [[nodiscard]] demands demands_of(const wire::cancel_wait_call& call);
 [[nodiscard]] demands demands_of(const wire::follow_call& call);
+[[nodiscard]] demands demands_of(const wire::watch_call& call);
 [[nodiscard]] demands demands_of(const wire::resolve_call& call);
 [[nodiscard]] demands demands_of(const wire::last_call& call);
 [[nodiscard]] demands demands_of(const wire::find_transaction_call& call);

@@ -75,6 +75,10 @@ void check_limits(const call_limits&, const wire::follow_call& call) {
     check_count(call.positions.size(), core::partitions_max, "partitions");
 }
 
+void check_limits(const call_limits&, const wire::watch_call& call) {
+    check_count(call.request.partitions.size(), core::partitions_max, "partitions");
+}
+
 void check_limits(const call_limits&, const wire::attach_consumer_call& call) {
     check_count(call.request.partitions.size(), core::partitions_max, "partitions");
 }

@@ -28,6 +28,7 @@ void check_limits(const call_limits& most, const wire::commit_call& call);
 void check_limits(const call_limits& most, const wire::cancel_call& call);
 void check_limits(const call_limits& most, const wire::wait_readable_call& call);
 void check_limits(const call_limits& most, const wire::follow_call& call);
+void check_limits(const call_limits& most, const wire::watch_call& call);
 void check_limits(const call_limits& most, const wire::attach_consumer_call& call);
 void check_limits(const call_limits& most, const wire::set_offset_call& call);
 

@@ -25,6 +25,7 @@ struct client_use {
     };
     std::size_t calls = 0;
     std::size_t follows = 0;
+    std::size_t watches = 0;
     std::size_t bytes = 0;         // of requests
     std::size_t answer_bytes = 0;  // that answers to come, or not yet taken by the client, may have
     std::deque<waiting> waits;     // for room for an answer, in order
@@ -37,6 +38,7 @@ constexpr std::chrono::milliseconds follow_slice = std::chrono::minutes(1);
 constexpr std::chrono::milliseconds decision_pause{2};
 constexpr std::size_t client_name_bytes_max = 255;
 constexpr std::size_t follows_max = 4096;  // of one client: streams on which it is sent what becomes readable
+constexpr std::size_t watches_max = 64;    // of one client: streams on which it is told what happens
 constexpr std::size_t page_bytes = std::size_t{1} << 20;        // of transactions read at once
 constexpr std::size_t frame_bytes_max = std::size_t{64} << 20;  // what engines store as one
 
@@ -80,15 +82,30 @@ private:
     const std::size_t bytes_;
 };
 
-class following {
+class one_more {
 public:
-    explicit following(client_use& of) noexcept : of_(of) { ++of_.follows; }
-    ~following() { --of_.follows; }
-    following(const following&) = delete;
-    following& operator=(const following&) = delete;
+    explicit one_more(std::size_t& of) noexcept : of_(of) { ++of_; }
+    ~one_more() { --of_; }
+    one_more(const one_more&) = delete;
+    one_more& operator=(const one_more&) = delete;
 
 private:
-    client_use& of_;
+    std::size_t& of_;
+};
+
+// So that the server can stop what waits in it.
+class listed_watch {
+public:
+    listed_watch(std::set<core::event_source*>& list, core::event_source* one) : list_(list), one_(one) {
+        list_.insert(one_);
+    }
+    ~listed_watch() { list_.erase(one_); }
+    listed_watch(const listed_watch&) = delete;
+    listed_watch& operator=(const listed_watch&) = delete;
+
+private:
+    std::set<core::event_source*>& list_;
+    core::event_source* const one_;
 };
 
 }  // namespace
@@ -118,8 +135,8 @@ routes::routes(core::service& broker, weave::executor& home, ports::clock& clock
     add<wire::read_frame_call>();
     add<wire::wait_readable_call>();
     add<wire::cancel_wait_call>();
-    const auto follower = [this](moebius::request asked) { return follow(std::move(asked)); };
-    rules_.on(std::string(wire::follow_call::command), follower, moebius::strategy::concurrent);
+    add_sending<wire::follow_call>(&routes::follow_until_stopped);
+    add_sending<wire::watch_call>(&routes::watch_until_stopped);
     add<wire::resolve_call>();
     add<wire::last_call>();
     add<wire::find_transaction_call>();
@@ -141,6 +158,14 @@ routes::routes(core::service& broker, weave::executor& home, ports::clock& clock
 template <class Call>
 void routes::add() {
     const auto handler = [this](moebius::request asked) { return serve<Call>(std::move(asked)); };
+    rules_.on(std::string(Call::command), handler, moebius::strategy::concurrent);
+}
+
+template <class Call>
+void routes::add_sending(sending until_stopped) {
+    const auto handler = [this, until_stopped](moebius::request asked) {
+        return keep_sending(std::move(asked), until_stopped);
+    };
     rules_.on(std::string(Call::command), handler, moebius::strategy::concurrent);
 }
 
@@ -378,9 +403,9 @@ weave::task<std::vector<partition_number>> routes::wait_readable(core::session_i
     co_return readable;
 }
 
-// -- following ----------------------------------------------------------------------------------------------
+// -- following and watching ---------------------------------------------------------------------------------
 
-weave::task<void> routes::follow(moebius::request asked) {
+weave::task<void> routes::keep_sending(moebius::request asked, sending until_stopped) {
     client_use& use = asked.peer().context<client_use>();
     const bool fits = has_room(use, 0);
     const room taken(use, 0);
@@ -390,9 +415,9 @@ weave::task<void> routes::follow(moebius::request asked) {
     }
     moebius::message failure;
     try {
-        co_await follow_until_stopped(&asked);
+        co_await (this->*until_stopped)(&asked);
     } catch (const moebius::error&) {
-        co_return;  // the follower has left
+        co_return;  // the client has left
     } catch (...) {
         failure = failure_of(std::current_exception());
     }
@@ -403,7 +428,7 @@ weave::task<void> routes::follow(moebius::request asked) {
 weave::task<void> routes::follow_until_stopped(moebius::request* asked) {
     client_use& use = asked->peer().context<client_use>();
     if (use.follows >= follows_max) throw error(errc::overloaded, "this client follows too much at once");
-    const following counted(use);
+    const one_more counted(use.follows);
     wire::decoder from(asked->body().text());
     const wire::request_head head = wire::decode_head(from);
     const std::shared_ptr<session> of = sessions_.get(head.session, asked->peer());
@@ -462,6 +487,39 @@ weave::task<wire::followed> routes::next_of(const wire::follow_call& call, parti
     co_return item;
 }
 
+weave::task<std::shared_ptr<core::event_source>> routes::begin_watch(std::shared_ptr<session> of,
+                                                                     core::watch_request request) {
+    wire::watch_call call{std::move(request)};
+    check_limits(options_.calls, call);
+    demands wanted = demands_of(call);
+    co_await authority_.check(of->user, std::move(wanted));
+    co_return co_await broker_.watch(std::move(call.request));
+}
+
+// What the client grants no credit for waits in the source, which drops and counts.
+weave::task<void> routes::watch_until_stopped(moebius::request* asked) {
+    client_use& use = asked->peer().context<client_use>();
+    if (use.watches >= watches_max) throw error(errc::overloaded, "this client watches too much at once");
+    const one_more counted(use.watches);
+    wire::decoder from(asked->body().text());
+    const wire::request_head head = wire::decode_head(from);
+    const std::shared_ptr<session> of = sessions_.get(head.session, asked->peer());
+    wire::watch_call call;
+    from.fields_of(call);
+    const std::shared_ptr<core::event_source> source = co_await begin_watch(of, call.request);
+    const listed_watch listed(watches_, source.get());
+    weave::context* const chain = co_await this_context();
+    core::event_batch batch;  // the first one says that it has begun
+    while (!stopping_ && !(chain && chain->stop_requested())) {
+        demands wanted = demands_of(call);
+        co_await authority_.check(of->user, std::move(wanted));  // it may have been taken away meanwhile
+        co_await asked->write(moebius::message::adopt(wire::encode_reply(batch, 32 + 40 * batch.events.size())));
+        if (stopping_ || (chain && chain->stop_requested())) break;
+        const on_stop hook(chain, [&source] { source->stop(); });
+        batch = co_await source->next();
+    }
+}
+
 weave::task<server_status> routes::status() {
     co_return overview_->status();
 }
@@ -486,6 +544,7 @@ weave::task<void> routes::use(std::shared_ptr<const access::access_list> list) {
 void routes::end_waits() {
     stopping_ = true;
     for (const auto& [session, wait] : waits_) broker_.cancel_wait(session, wait);
+    for (core::event_source* one : watches_) one->stop();
 }
 
 weave::task<void> routes::end_silent_sessions() {

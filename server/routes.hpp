@@ -14,6 +14,8 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -57,6 +59,9 @@ public:
 private:
     template <class Call>
     void add();
+    using sending = weave::task<void> (routes::*)(moebius::request*);
+    template <class Call>
+    void add_sending(sending until_stopped);
     template <class Call>
     weave::task<void> serve(moebius::request asked);
     template <class Call>
@@ -76,8 +81,11 @@ private:
     void take_answer_room(client_use& use, std::size_t expected) noexcept;
     [[nodiscard]] bool answer_fits(const client_use& use, std::size_t expected) const noexcept;
     [[nodiscard]] bool has_room(const client_use& use, std::size_t bytes);
-    weave::task<void> follow(moebius::request asked);
+    weave::task<void> keep_sending(moebius::request asked, sending until_stopped);
     weave::task<void> follow_until_stopped(moebius::request* asked);
+    weave::task<void> watch_until_stopped(moebius::request* asked);
+    weave::task<std::shared_ptr<core::event_source>> begin_watch(std::shared_ptr<session> of,
+                                                                 core::watch_request request);
     weave::task<wire::followed> next_of(const wire::follow_call& call, partition_number partition,
                                         transaction_id after);
     weave::task<server_status> status();
@@ -98,6 +106,7 @@ private:
     bool stopping_ = false;
     std::uint64_t last_wait_ = 0;
     std::multimap<core::session_id, std::uint64_t> waits_;
+    std::set<core::event_source*> watches_;
 };
 
 }  // namespace tstreams::server

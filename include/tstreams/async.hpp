@@ -69,6 +69,13 @@ auto async_stop(subscriber& on, Token&& token) {
 }
 
 template <class Token>
+auto async_stop(watcher& on, Token&& token) {
+    return detail::initiate<void, Token>(token, [state = detail::access::state(on)](detail::heard_by<void> heard) {
+        detail::async_start::stop(state, std::move(heard));
+    });
+}
+
+template <class Token>
 auto async_checkpoint(subscriber& on, Token&& token) {
     return detail::initiate<void, Token>(token, [state = detail::access::state(on)](detail::heard_by<void> heard) {
         detail::async_start::checkpoint(state, std::move(heard));
@@ -173,6 +180,15 @@ auto async_make_subscriber(client& on, std::string stream, subscriber_options op
             detail::async_start::make_subscriber(state, std::move(stream), std::move(options), std::move(callback),
                                                  std::move(heard));
         });
+}
+
+template <class Token>
+auto async_watch(client& on, std::string stream, watch_options options, watch_callback callback, Token&& token) {
+    return detail::initiate<watcher, Token>(token, [state = detail::access::state(on), stream = std::move(stream),
+                                                    options = std::move(options), callback = std::move(callback)](
+                                                       detail::heard_by<watcher> heard) mutable {
+        detail::async_start::watch(state, std::move(stream), std::move(options), std::move(callback), std::move(heard));
+    });
 }
 
 template <class Token>

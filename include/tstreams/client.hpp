@@ -10,6 +10,7 @@
 #include <tstreams/producer.hpp>
 #include <tstreams/subscriber.hpp>
 #include <tstreams/types.hpp>
+#include <tstreams/watcher.hpp>
 
 #include <cstddef>
 #include <functional>
@@ -89,6 +90,9 @@ public:
     [[nodiscard]] subscriber make_subscriber(std::string_view stream, subscriber_options options,
                                              subscriber_callback callback);
     [[nodiscard]] checkpoint_group make_checkpoint_group();
+    // Tells of what happens to the stream's transactions from the moment of return on. Also throws overloaded where too
+    // much is watched already, unsupported by an older server.
+    [[nodiscard]] watcher watch(std::string_view stream, watch_options options, watch_callback callback);
 
     // Reading without a consumer.
     // One transaction by its id: its state and, where it is checkpointed, its items.

@@ -15,3 +15,4 @@
 #include <tstreams/transaction.hpp>
 #include <tstreams/types.hpp>
 #include <tstreams/verify.hpp>
+#include <tstreams/watcher.hpp>

@@ -117,6 +117,17 @@ enum class transaction_state : std::uint8_t {
 };
 [[nodiscard]] std::string_view name(transaction_state state) noexcept;
 
+// What a watcher is told (watcher.hpp).
+enum class event_kind : std::uint8_t {
+    opened = 1,
+    checkpointed = 2,
+    cancelled = 3,  // by its producer
+    expired = 4,    // ended without its producer's doing: at its deadline, by the end or silence of its client, by
+                    // abort, by a newer instance of its producer, by the deletion of the stream
+    lost = 5,       // events are missing here
+};
+[[nodiscard]] std::string_view name(event_kind kind) noexcept;
+
 // Names a request so that asking again gives the same answer: 128 bits, never reused by a client.
 struct request_id {
     std::uint64_t high = 0;

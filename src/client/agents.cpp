@@ -1,16 +1,18 @@
-// The public handles of transactions, producers, consumers, subscribers and groups.
+// The public handles of transactions, producers, consumers, subscribers, watchers and groups.
 #include "client/consumer_state.hpp"
 #include "client/group_state.hpp"
 #include "client/handles.hpp"
 #include "client/producer_state.hpp"
 #include "client/subscriber_state.hpp"
 #include "client/transaction_state.hpp"
+#include "client/watcher_state.hpp"
 
 #include <tstreams/checkpoint_group.hpp>
 #include <tstreams/consumer.hpp>
 #include <tstreams/producer.hpp>
 #include <tstreams/subscriber.hpp>
 #include <tstreams/transaction.hpp>
+#include <tstreams/watcher.hpp>
 
 namespace tstreams {
 
@@ -274,6 +276,34 @@ const stream_info& subscriber::stream() const {
 
 const std::string& subscriber::name() const {
     return use(*this, "subscriber")->offsets().name();
+}
+
+// -- watcher ------------------------------------------------------------------------------------------------
+
+watcher::watcher(std::shared_ptr<detail::watcher_state> state) noexcept : state_(std::move(state)) {}
+
+watcher& watcher::operator=(watcher&& other) noexcept {
+    if (this != &other) {
+        stop();
+        state_ = std::move(other.state_);
+    }
+    return *this;
+}
+
+watcher::~watcher() {
+    stop();
+}
+
+void watcher::stop() {
+    if (state_) state_->stop();
+}
+
+bool watcher::running() const noexcept {
+    return state_ && state_->running();
+}
+
+const stream_info& watcher::stream() const {
+    return use(*this, "watcher")->stream();
 }
 
 // -- group --------------------------------------------------------------------------------------------------

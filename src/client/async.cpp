@@ -9,6 +9,7 @@
 #include "client/streams.hpp"
 #include "client/subscriber_state.hpp"
 #include "client/transaction_state.hpp"
+#include "client/watcher_state.hpp"
 
 #include <tstreams/detail/async_start.hpp>
 
@@ -155,6 +156,13 @@ void async_start::make_subscriber(const client_ptr& on, std::string stream, subs
                                   subscriber_callback callback, heard_by<subscriber> heard) {
     need(on).start(
         as_started_subscriber(subscriber_state::make(on, std::move(stream), std::move(options), std::move(callback))),
+        std::move(heard));
+}
+
+void async_start::watch(const client_ptr& on, std::string stream, watch_options options, watch_callback callback,
+                        heard_by<watcher> heard) {
+    need(on).start(
+        as_handle<watcher>(watcher_state::make(on, std::move(stream), std::move(options), std::move(callback))),
         std::move(heard));
 }
 
@@ -316,6 +324,11 @@ void async_start::close(const client_ptr& on, heard_by<void> heard) {
 }
 
 void async_start::stop(const subscriber_ptr& on, heard_by<void> heard) {
+    std::ignore = need(on);
+    run_aside<void>(std::move(heard), [on] { on->stop(); });
+}
+
+void async_start::stop(const watcher_ptr& on, heard_by<void> heard) {
     std::ignore = need(on);
     run_aside<void>(std::move(heard), [on] { on->stop(); });
 }

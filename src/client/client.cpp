@@ -9,6 +9,7 @@
 #include "client/received_state.hpp"
 #include "client/streams.hpp"
 #include "client/subscriber_state.hpp"
+#include "client/watcher_state.hpp"
 
 namespace tstreams {
 
@@ -85,6 +86,12 @@ subscriber client::make_subscriber(std::string_view stream, subscriber_options o
         state->run(detail::subscriber_state::make(state, std::string(stream), std::move(options), std::move(callback)));
     made->start();
     return detail::access::make<subscriber>(std::move(made));
+}
+
+watcher client::watch(std::string_view stream, watch_options options, watch_callback callback) {
+    const auto& state = use(*this, "client");
+    return detail::access::make<watcher>(
+        state->run(detail::watcher_state::make(state, std::string(stream), std::move(options), std::move(callback))));
 }
 
 checkpoint_group client::make_checkpoint_group() {

@@ -8,6 +8,7 @@
 #include "core/retention.hpp"
 #include "core/sessions.hpp"
 #include "core/transactions.hpp"
+#include "core/watchers.hpp"
 
 #include <tstreams/error.hpp>
 
@@ -25,7 +26,8 @@ struct broker::pieces {
           streams(world, owners),
           table(world, streams, owners),
           clients(world),
-          open(world, table, clients),
+          watching(world),
+          open(world, table, clients, watching),
           commits(world, table, open, clients),
           reads(world, table),
           names(world, streams, table, open, clients, reads),
@@ -41,6 +43,7 @@ struct broker::pieces {
     catalogue streams;
     partitions table;
     sessions clients;
+    watchers watching;
     transactions open;
     committer commits;
     reader reads;
@@ -66,6 +69,7 @@ weave::task<void> broker::stop() {
     pieces& all = *pieces_;
     if (std::exchange(all.world.stopping, true)) co_return;
     all.cleaning.stop();
+    all.watching.stop();
     all.open.stop();
     all.reads.stop();
     all.world.wake_sleepers();
@@ -141,6 +145,7 @@ weave::task<void> broker::delete_stream(std::string name) {
     if (!pieces_->world.exclusive) throw error(errc::unsupported, "streams of a shared engine cannot be deleted yet");
     const stream_info info = co_await pieces_->streams.remove(std::move(name));
     pieces_->open.cancel_stream(info.id);
+    pieces_->watching.end(info.id, info.name);
     pieces_->world.tasks.run(pieces_->cleaning.purge(info.id, info.partitions), "removing a deleted stream");
 }
 
@@ -216,6 +221,14 @@ weave::task<std::vector<transaction_info>> broker::scan(scan_request request) {
 
 weave::task<transaction_state> broker::find_commit(tstreams::request_id request) {
     return pieces_->commits.find_commit(request);
+}
+
+weave::task<std::shared_ptr<event_source>> broker::watch(watch_request request) {
+    pieces_->check_running();
+    if (!pieces_->world.exclusive) throw error(errc::unsupported, "streams of a shared engine cannot be watched yet");
+    const std::shared_ptr<stream_entry> stream = co_await pieces_->streams.get(request.stream);
+    pieces_->check_running();
+    co_return pieces_->watching.add(std::move(request), *stream);
 }
 
 weave::task<std::vector<attached_partition>> broker::attach_consumer(attach_consumer_request request) {

@@ -54,6 +54,7 @@ public:
                                                     transaction_id id) override;
     weave::task<std::vector<transaction_info>> scan(scan_request request) override;
     weave::task<transaction_state> find_commit(tstreams::request_id request) override;
+    weave::task<std::shared_ptr<event_source>> watch(watch_request request) override;
 
     weave::task<std::vector<attached_partition>> attach_consumer(attach_consumer_request request) override;
     weave::task<void> detach_consumer(session_id session, stream_id stream, std::string consumer) override;

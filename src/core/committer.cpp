@@ -239,6 +239,8 @@ committer::planned_transaction committer::plan_transaction(const commit_request&
         throw error(errc::invalid_state, describe(wanted.transaction) + " was written to while it was being decided");
     open_.check_producer(transaction.ref.stream, transaction.producer, transaction.producer_instance);
     planned.part = parts_.loaded({wanted.transaction.stream, wanted.transaction.partition});
+    planned.transaction->items = wanted.items;
+    planned.transaction->bytes = wanted.bytes;
     transaction_row row;
     row.request = request.request;
     row.place = transaction.place;

@@ -41,7 +41,9 @@ struct broker_options {
     // How long a transaction is open at most, whatever its stream and its producer say.
     std::chrono::milliseconds open_time_max = std::chrono::milliseconds::max();
     std::uint32_t partitions_cached_max = 16'384;
-    std::chrono::milliseconds ids_ahead{5'000};  // how far the durable id ceiling is raised
+    std::uint32_t stream_watches_max = 256;          // that each event of a stream is told to
+    std::uint32_t watched_events_max = 1024 * 1024;  // that all watches together may keep
+    std::chrono::milliseconds ids_ahead{5'000};      // how far the durable id ceiling is raised
     std::chrono::milliseconds retention_interval{10'000};
     std::chrono::milliseconds lease_duration{10'000};  // of slots, on shared engines
     std::chrono::seconds group_row_ttl = std::chrono::hours(1);

@@ -49,6 +49,8 @@ struct open_transaction {
     ports::steady_time deadline{};  // keepalive cannot move it
     wall_time expires;              // the deadline, by the wall clock
     wall_time retained_until;
+    std::uint64_t items = 0;  // these two are known once it is to be checkpointed
+    std::uint64_t bytes = 0;
     phase state = phase::open;
     request_id decider;          // of the commit under way, or of the group
     std::string prepared_value;  // the row as stored, while prepared

@@ -13,6 +13,7 @@
 #include <weave/task.hpp>
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -199,6 +200,47 @@ struct create_request {
     tstreams::request_id request;
 };
 
+// Which kinds of events, as a sum.
+[[nodiscard]] constexpr std::uint8_t bit_of(event_kind kind) noexcept {
+    return static_cast<std::uint8_t>(1U << static_cast<unsigned>(kind));
+}
+inline constexpr std::uint8_t all_event_kinds = bit_of(event_kind::opened) | bit_of(event_kind::checkpointed) |
+                                                bit_of(event_kind::cancelled) | bit_of(event_kind::expired);
+inline constexpr std::uint32_t buffer_events_max = 8192;
+
+struct watch_request {
+    stream_id stream = 0;
+    std::vector<partition_number> partitions;  // empty: all
+    std::uint8_t kinds = all_event_kinds;
+    std::uint32_t buffer_events = 1024;  // 1 to buffer_events_max
+};
+
+// What happened to a transaction.
+struct transaction_change {
+    partition_number partition = 0;
+    event_kind kind = event_kind::opened;
+    transaction_id id;
+    std::uint64_t items = 0;  // of a checkpointed one
+    std::uint64_t bytes = 0;
+};
+
+struct event_batch {
+    bool interrupted = false;  // first of all, nobody knows how many were lost: another server, or connection
+    std::uint64_t lost = 0;    // so many, before the events
+    std::vector<transaction_change> events;
+};
+
+// Events as they happen. On the executor; to be destroyed before what gave it.
+class event_source {
+public:
+    virtual ~event_source() = default;
+    // Waits for something to tell. Nothing in it: it was stopped. Throws what ended it, after the last events:
+    // stream_deleted, shutting_down, and of a remote one what keeps it from watching on. One call at a time; whoever
+    // waits keeps the source.
+    virtual weave::task<event_batch> next() = 0;
+    virtual void stop() noexcept = 0;
+};
+
 inline constexpr std::size_t inline_bytes_max = 16 * 1024;
 inline constexpr std::size_t source_position_bytes_max = 4096;
 inline constexpr std::uint32_t partitions_max = 1024;
@@ -255,6 +297,10 @@ public:
     // not_checkpointed, which is final, because the request is refused from then on; or gone, where the request is
     // older than the hour for which answers are kept.
     virtual weave::task<transaction_state> find_commit(tstreams::request_id request) = 0;
+
+    // Events from the moment on at which this has returned. What is not taken in time is counted and dropped, the
+    // oldest first. Throws overloaded where too much is watched already; unsupported unless overridden.
+    virtual weave::task<std::shared_ptr<event_source>> watch(watch_request request);
 
     // Consumers.
     virtual weave::task<std::vector<attached_partition>> attach_consumer(attach_consumer_request request) = 0;

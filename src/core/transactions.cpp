@@ -27,8 +27,8 @@ std::vector<frame_ref> take_frames(open_transaction& transaction) {
 
 }  // namespace
 
-transactions::transactions(environment& world, partitions& parts, sessions& clients)
-    : world_(world), parts_(parts), clients_(clients) {
+transactions::transactions(environment& world, partitions& parts, sessions& clients, watchers& watching)
+    : world_(world), parts_(parts), clients_(clients), watching_(watching) {
     parts_.on_drop = [this](const std::shared_ptr<partition>& part) { forget(part); };
 }
 
@@ -125,6 +125,7 @@ std::shared_ptr<open_transaction> transactions::add(const std::shared_ptr<partit
     deadlines_.emplace(fresh->deadline, fresh->ref);
     ++open_count_;
     ++world_.counted.opened;
+    watching_.tell(*fresh, event_kind::opened);
     schedule_expiry();
     return fresh;
 }
@@ -317,7 +318,9 @@ weave::task<void> transactions::abort(partition_key key, transaction_id id) {
 
 void transactions::cancel_now(const std::shared_ptr<partition>& part,
                               const std::shared_ptr<open_transaction>& transaction, errc reason) {
-    ++(reason == errc::transaction_closed ? world_.counted.cancelled : world_.counted.ended);
+    const bool cancelled = reason == errc::transaction_closed;
+    ++(cancelled ? world_.counted.cancelled : world_.counted.ended);
+    watching_.tell(*transaction, cancelled ? event_kind::cancelled : event_kind::expired);
     remember_end(transaction->ref, reason);
     std::vector<frame_ref> dead = take_frames(*transaction);
     finish(part, transaction, false);
@@ -330,6 +333,7 @@ void transactions::finish(const std::shared_ptr<partition>& part, const std::sha
         client->open.erase(transaction->ref);
     deadlines_.erase({transaction->deadline, transaction->ref});
     if (transaction->session != 0) --open_count_;
+    if (checkpointed) watching_.tell(*transaction, event_kind::checkpointed);
     part->decide(*transaction, checkpointed);
 }
 

@@ -4,6 +4,7 @@
 #include "core/environment.hpp"
 #include "core/partitions.hpp"
 #include "core/sessions.hpp"
+#include "core/watchers.hpp"
 
 #include <deque>
 #include <map>
@@ -15,7 +16,7 @@ namespace tstreams::core {
 
 class transactions {
 public:
-    transactions(environment& world, partitions& parts, sessions& clients);
+    transactions(environment& world, partitions& parts, sessions& clients, watchers& watching);
 
     // Cancels everything that is open.
     void stop();
@@ -82,6 +83,7 @@ private:
     environment& world_;
     partitions& parts_;
     sessions& clients_;
+    watchers& watching_;
     std::uint64_t open_count_ = 0;
     std::vector<transaction_ref> oldest_;  // some of the oldest ones, in order; ones that have ended among them
     using due = std::pair<ports::steady_time, transaction_ref>;

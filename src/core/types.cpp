@@ -104,6 +104,22 @@ std::string_view name(transaction_state state) noexcept {
     return "gone";
 }
 
+std::string_view name(event_kind kind) noexcept {
+    switch (kind) {
+        case event_kind::opened:
+            return "opened";
+        case event_kind::checkpointed:
+            return "checkpointed";
+        case event_kind::cancelled:
+            return "cancelled";
+        case event_kind::expired:
+            return "expired";
+        case event_kind::lost:
+            return "lost";
+    }
+    return "unknown";
+}
+
 durability stricter(durability one, durability other) noexcept {
     if (one.level != other.level) return one.level > other.level ? one : other;
     if (one.level == durability::kind::interval) one.interval = std::min(one.interval, other.interval);

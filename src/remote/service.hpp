@@ -71,6 +71,8 @@ public:
                                                     transaction_id id) override;
     weave::task<std::vector<transaction_info>> scan(core::scan_request request) override;
     weave::task<transaction_state> find_commit(tstreams::request_id request) override;
+    // In watching.cpp.
+    weave::task<std::shared_ptr<core::event_source>> watch(core::watch_request request) override;
 
     weave::task<std::vector<core::attached_partition>> attach_consumer(core::attach_consumer_request request) override;
     weave::task<void> detach_consumer(core::session_id session, core::stream_id stream, std::string consumer) override;
@@ -103,6 +105,7 @@ private:
     struct asking;
     struct waiting;
     class numbered;
+    class watching;
 
     template <class Call>
     weave::task<typename Call::reply> ask(Call call);

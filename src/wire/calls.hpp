@@ -120,6 +120,11 @@ struct follow_call {
     std::uint32_t transactions_max = 0;  // of one message
     std::uint64_t bytes_max = 0;         // of inline items in one message
 };
+// A stream: the first message has nothing in it and says that watching has begun, then events come as things happen.
+struct watch_call {
+    TSTREAMS_CALL(watch, core::event_batch, false);
+    core::watch_request request;
+};
 struct resolve_call {
     TSTREAMS_CALL(resolve, transaction_id, false);
     core::stream_id stream = 0;
@@ -216,7 +221,7 @@ void describe(Archive&, T&) {}
 template <class Archive, class T>
     requires form_of<T, create_stream_call> || form_of<T, open_call> || form_of<T, commit_call> ||
              form_of<T, attach_producer_call> || form_of<T, read_call> || form_of<T, scan_call> ||
-             form_of<T, find_commit_call> || form_of<T, attach_consumer_call>
+             form_of<T, find_commit_call> || form_of<T, attach_consumer_call> || form_of<T, watch_call>
 void describe(Archive& archive, T& value) {
     archive(value.request);
 }

@@ -191,6 +191,22 @@ void describe(Archive& archive, T& value) {
     archive(value.stream, value.partition, value.from, value.to, value.open, value.checkpointed, value.limit);
 }
 
+template <class Archive, wire::form_of<watch_request> T>
+void describe(Archive& archive, T& value) {
+    archive(value.stream, value.partitions, value.kinds, value.buffer_events);
+}
+
+template <class Archive, wire::form_of<transaction_change> T>
+void describe(Archive& archive, T& value) {
+    archive(value.partition, value.kind, value.id, value.items, value.bytes);
+}
+
+// That it was interrupted is seen by who receives it.
+template <class Archive, wire::form_of<event_batch> T>
+void describe(Archive& archive, T& value) {
+    archive(value.lost, value.events);
+}
+
 template <class Archive, wire::form_of<create_request> T>
 void describe(Archive& archive, T& value) {
     archive(value.options, value.request);

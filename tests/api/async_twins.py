@@ -16,6 +16,7 @@ NOT_BLOCKING = {
     "transaction": "transaction is_open id partition items bytes expires",
     "consumer": "consumer positions position stream name partitions",
     "subscriber": "subscriber running positions stream name",
+    "watcher": "watcher running stream",
     "checkpoint_group": "checkpoint_group add remove contains clear size last_request next_request",
     "received_transaction": "received_transaction end id partition opened_at expires size bytes state skipped",
 }

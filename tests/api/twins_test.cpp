@@ -168,6 +168,18 @@ TEST_P(twins, of_what_waits_for_threads) {
     EXPECT_CODE(errc::locked, async_open(uri(), client_options(), asio::use_future).get());
 }
 
+TEST_P(twins, a_watcher) {
+    make_stream("s");
+    std::atomic<int> events = 0;
+    const auto count = [&](const transaction_event&) { ++events; };
+    auto watcher = async_watch(store, "s", {}, count, asio::use_future).get();
+    store.make_producer("s").send("x");
+    EXPECT_TRUE(eventually([&] { return events == 2; }));
+    async_stop(watcher, asio::use_future).get();
+    EXPECT_FALSE(watcher.running());
+    EXPECT_CODE(errc::stream_not_found, async_watch(store, "t", {}, count, asio::use_future).get());
+}
+
 TEST_P(twins, the_last_handle_may_go_in_the_handler_of_a_close) {
     auto mine = std::make_unique<client>(client::open("memory:"));
     std::promise<void> over;

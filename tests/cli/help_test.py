@@ -12,7 +12,7 @@ class Help(ToolTest):
     COMMANDS = [
         command.split() for command in (
             "", "stream", "stream create", "stream list", "stream show", "stream update", "stream delete",
-            "produce", "consume", "txn", "txn list", "txn show", "txn abort",
+            "produce", "consume", "txn", "txn list", "txn show", "txn abort", "txn watch",
             "offset", "offset list", "offset show", "offset set", "offset delete",
             "retention", "retention show", "retention accept", "verify", "version")]
 

@@ -19,13 +19,13 @@ struct list_of {
     }
 };
 
-using all_calls =
-    list_of<open_session_call, heartbeat_call, close_session_call, create_stream_call, find_stream_call,
-            list_streams_call, update_stream_call, delete_stream_call, open_call, write_call, commit_call, cancel_call,
-            attach_producer_call, read_call, read_frame_call, wait_readable_call, cancel_wait_call, follow_call,
-            resolve_call, last_call, find_transaction_call, scan_call, find_commit_call, attach_consumer_call,
-            detach_consumer_call, retention_call, accept_clock_call, abort_call, list_offsets_call, set_offset_call,
-            delete_offset_call, list_open_call, server_status_call, server_clients_call>;
+using all_calls = list_of<open_session_call, heartbeat_call, close_session_call, create_stream_call, find_stream_call,
+                          list_streams_call, update_stream_call, delete_stream_call, open_call, write_call, commit_call,
+                          cancel_call, attach_producer_call, read_call, read_frame_call, wait_readable_call,
+                          cancel_wait_call, follow_call, watch_call, resolve_call, last_call, find_transaction_call,
+                          scan_call, find_commit_call, attach_consumer_call, detach_consumer_call, retention_call,
+                          accept_clock_call, abort_call, list_offsets_call, set_offset_call, delete_offset_call,
+                          list_open_call, server_status_call, server_clients_call>;
 
 constexpr std::string_view prefix = "tstreams.";
 
@@ -103,6 +103,15 @@ void add_variants(std::map<std::string, vector_file>& all) {
     changes.changes.partitions = 8;
     all["update_stream_partly.request"] = request_of(head, changes, "The other settings stay.");
     all["attach_producer_new.reply"] = reply_of<attach_producer_call>({1, std::nullopt}, "A name without a position.");
+    all["watch_begun.reply"] = reply_of<watch_call>({}, "The first item: nothing has happened yet.");
+    core::event_batch one;
+    core::transaction_change& told = one.events.emplace_back();
+    told.partition = 3;
+    told.kind = event_kind::checkpointed;
+    told.id = example::first;
+    told.items = 2;
+    told.bytes = 15;
+    all["watch_one.reply"] = reply_of<watch_call>(one, "One event, and none was lost.");
     core::read_reply nothing;
     nothing.end = true;
     all["read_nothing.reply"] = reply_of<read_call>(nothing, "Nothing is behind the position.");

@@ -26,6 +26,7 @@ struct async_start {
     using consumer_ptr = std::shared_ptr<consumer_state>;
     using group_ptr = std::shared_ptr<group_state>;
     using subscriber_ptr = std::shared_ptr<subscriber_state>;
+    using watcher_ptr = std::shared_ptr<watcher_state>;
     using cursor_ptr = std::shared_ptr<item_cursor>;
     using cancellation_ptr = std::shared_ptr<cancellation>;  // null: nobody can ask
 
@@ -35,6 +36,7 @@ struct async_start {
                        heard_by<verify_report> heard);
     static void close(const client_ptr& on, heard_by<void> heard);
     static void stop(const subscriber_ptr& on, heard_by<void> heard);
+    static void stop(const watcher_ptr& on, heard_by<void> heard);
     static void checkpoint(const subscriber_ptr& on, heard_by<void> heard);
 
     static void create_stream(const client_ptr& on, stream_options options, heard_by<stream_info> heard);
@@ -53,6 +55,8 @@ struct async_start {
                               heard_by<consumer> heard);
     static void make_subscriber(const client_ptr& on, std::string stream, subscriber_options options,
                                 subscriber_callback callback, heard_by<subscriber> heard);
+    static void watch(const client_ptr& on, std::string stream, watch_options options, watch_callback callback,
+                      heard_by<watcher> heard);
     static void get(const client_ptr& on, std::string stream, partition_number partition, transaction_id id,
                     heard_by<received_transaction> heard);
     static void get_range(const client_ptr& on, std::string stream, partition_number partition, transaction_id from,
