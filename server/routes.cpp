@@ -342,9 +342,20 @@ weave::task<typename Call::reply> routes::perform_checked(std::shared_ptr<sessio
         co_return co_await list_clients(call.limit);
     } else if constexpr (std::same_as<Call, wire::list_streams_call>) {
         const performer with{broker_, of->id, clock_.now()};
-        stream_page page = co_await with(std::move(call));
-        std::erase_if(page.streams,
-                      [&](const stream_info& one) { return authority_.rights_of(of->user, one.name).empty(); });
+        const std::size_t limit = call.limit;
+        stream_page page;
+        do {
+            wire::list_streams_call part = call;
+            page = co_await with(std::move(part));
+            call.after = page.next;
+            call.limit = std::max(call.limit, 256U);  // the next one passes over many that are hidden
+            std::erase_if(page.streams,
+                          [&](const stream_info& one) { return authority_.rights_of(of->user, one.name).empty(); });
+        } while (page.streams.empty() && !page.next.empty() && !stopping_);
+        const bool more = !page.next.empty() || page.streams.size() > limit;
+        if (page.streams.size() > limit) page.streams.resize(limit);
+        // It goes on behind a name that the client may know.
+        if (more) page.next = page.streams.empty() ? std::string() : page.streams.back().name;
         co_return page;
     } else if constexpr (std::same_as<Call, wire::read_call> || std::same_as<Call, wire::last_call> ||
                          std::same_as<Call, wire::find_transaction_call>) {

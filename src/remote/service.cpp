@@ -42,6 +42,15 @@ constexpr bool nobody_remembers =
     std::same_as<Call, wire::set_offset_call> || std::same_as<Call, wire::delete_offset_call> ||
     std::same_as<Call, wire::abort_call>;
 
+// Said before the server looks whether it knows the request: of an earlier attempt, made in another session, it says
+// nothing.
+template <class Call>
+constexpr bool refused_unseen(errc code) noexcept {
+    constexpr bool known_by_id = std::same_as<Call, wire::commit_call> || std::same_as<Call, wire::create_stream_call>;
+    return known_by_id && (code == errc::unauthorized || code == errc::overloaded || code == errc::too_large ||
+                           code == errc::stream_deleted);
+}
+
 }  // namespace
 
 struct service::attempt {
@@ -193,8 +202,10 @@ weave::task<typename Call::reply> service::ask(Call call, std::chrono::milliseco
         }
         std::string body = wire::encode_request(as.head(), call, 128 + bulk_of(call));
         if (body.size() > request_bytes_max_)
-            throw error(errc::too_large, "a request of " + std::to_string(body.size()) + " bytes: " +
-                                             options_.endpoint + " takes " + std::to_string(request_bytes_max_));
+            throw error(errc::too_large,
+                        "a request of " + std::to_string(body.size()) + " bytes: " + options_.endpoint + " takes " +
+                            std::to_string(request_bytes_max_),
+                        about.acts && about.perhaps_done ? outcome::unknown : outcome::not_applied);
         attempt made = co_await try_once(Call::command, std::move(body), until);
         if (made.answered()) {
             try {
@@ -202,7 +213,8 @@ weave::task<typename Call::reply> service::ask(Call call, std::chrono::milliseco
             } catch (const error& failure) {
                 const bool over = failure.code() == errc::session_ended;
                 if (!over || closing_) {
-                    const bool unsure = over ? about.perhaps_done : about.moved && nobody_remembers<Call>;
+                    const bool elsewhere = nobody_remembers<Call> || refused_unseen<Call>(failure.code());
+                    const bool unsure = over ? about.perhaps_done : about.moved && elsewhere;
                     if (!about.acts || !unsure) throw;
                     throw error(failure.code(), failure.what(), outcome::unknown);
                 }

@@ -510,6 +510,37 @@ class Format(ClientTest):
         self.assertIsNotNone(self.client.find_stream("s"))
 
 
+class LostAnswers(ClientTest):
+    """The first attempt is done and its answer lost, and the session with it; the next one is refused."""
+
+    def delete_with_a_lost_answer(self, then):
+        asked = connection.Connection._exchange
+        count = 0
+
+        def exchange(self, command, body, deadline):
+            nonlocal count
+            if command == messages.DeleteStream.command:
+                count += 1
+                answer = asked(self, command, body, deadline)
+                if count > 1:
+                    return answer
+                asked(self, messages.CloseSession.command, messages.encode_request(messages.CloseSession(),
+                                                                                   self._session), deadline)
+                return connection._Message(connection._ERROR, code=connection._PEER_GONE)
+            return then if then and command == messages.OpenSession.command else asked(self, command, body, deadline)
+
+        with mock.patch.object(connection.Connection, "_exchange", exchange):
+            self.client.delete_stream("s")
+
+    def test_a_call_is_in_doubt_when_the_next_session_does_not_come(self):
+        with self.fails(Code.OUTCOME_UNKNOWN, Outcome.UNKNOWN):
+            self.delete_with_a_lost_answer(connection._Message(connection._ERROR, code=connection._UNAUTHORIZED))
+
+    def test_a_call_is_in_doubt_when_the_next_session_refuses_it(self):
+        with self.fails(Code.STREAM_NOT_FOUND, Outcome.UNKNOWN):
+            self.delete_with_a_lost_answer(None)
+
+
 class Others(ClientTest):
     """What the tool, a client in C++, writes and reads beside this one, and without a server behind it."""
 

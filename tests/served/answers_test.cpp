@@ -16,7 +16,7 @@ namespace tstreams::api_test {
 namespace {
 
 // Of each call the n-th answer is the n-th of the list; the last one for all that follow.
-enum class reply : std::uint8_t { fine, dropped, session_ended, not_found, overloaded };
+enum class reply : std::uint8_t { fine, dropped, session_ended, not_found, unauthorized, overloaded };
 
 class scripted_server {
 public:
@@ -65,6 +65,9 @@ private:
                     return;
                 case reply::not_found:
                     asked.reply(failure(errc::stream_not_found));
+                    return;
+                case reply::unauthorized:
+                    asked.reply(failure(errc::unauthorized));
                     return;
                 case reply::overloaded:
                     asked.fail(moebius::errc::overloaded);
@@ -126,6 +129,15 @@ TEST_F(answers, a_checkpoint_that_reached_nobody_was_not_done) {
     client store = open();
     auto producer = store.make_producer("s");
     expect(errc::overloaded, outcome::not_applied, [&] { producer.send("x"); });
+}
+
+// The right was taken away between the two attempts: the second says nothing of the first.
+TEST_F(answers, a_checkpoint_that_the_next_session_may_not_make_is_in_doubt) {
+    const scripted_server server(endpoint(),
+                                 {{"tstreams.commit", {reply::dropped, reply::session_ended, reply::unauthorized}}});
+    client store = open();
+    auto producer = store.make_producer("s");
+    expect(errc::unauthorized, outcome::unknown, [&] { producer.send("x"); });
 }
 
 // It is not there: perhaps because the earlier attempt has deleted it.

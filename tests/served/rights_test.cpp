@@ -219,6 +219,25 @@ TEST_F(secured, a_list_and_a_state_show_what_one_may_see) {
     EXPECT_EQ(code_of([&] { root.accept_clock(); }), errc{});
 }
 
+// A page that ends among streams that one may not see says nothing of them, and the next one goes on behind them.
+TEST_F(secured, where_a_list_goes_on_names_no_hidden_stream) {
+    add("writer", "write", "in-*");
+    serve();
+    client root = open("root");
+    for (const char* name : {"a-hidden", "in-1", "in-2", "j-hidden", "k-hidden"}) make_stream(root, name);
+    client writer = open("writer");
+    std::vector<std::string> seen;
+    std::string after;
+    for (int page = 0; page < 10; ++page) {
+        const stream_page got = writer.list_streams("", after, 1);
+        for (const stream_info& one : got.streams) seen.push_back(one.name);
+        after = got.next;
+        EXPECT_TRUE(after.empty() || after.starts_with("in-")) << after;
+        if (after.empty()) break;
+    }
+    EXPECT_EQ(seen, (std::vector<std::string>{"in-1", "in-2"}));
+}
+
 // A recreated name is another stream, and is judged by its name all the same.
 TEST_F(secured, a_recreated_stream_is_judged_by_its_name) {
     add("writer", "write", "in-*");

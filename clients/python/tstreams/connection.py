@@ -70,6 +70,11 @@ class _Message(NamedTuple):
     body: bytes = b""
 
 
+# Refusals that a server gives before it looks whether it knows the request.
+_SAYS_NOTHING_OF_EARLIER = (Code.UNAUTHORIZED, Code.OVERLOADED, Code.TOO_LARGE, Code.STREAM_DELETED,
+                            Code.STREAM_NOT_FOUND, Code.OFFSET_NOT_FOUND)
+
+
 class Connection:
     """One session with one server. Calls may come from any thread; one is under way at a time, and the others wait.
 
@@ -84,6 +89,7 @@ class Connection:
         self._opening = OpenSession(name, round(session_timeout * 1000))
         self._session = 0
         self._sequence = 0
+        self._perhaps_done = False  # the call that is under way: an attempt was not answered
         self._numbers = itertools.count(1)
         self._lock = threading.RLock()
         self._closing = threading.Event()
@@ -115,20 +121,30 @@ class Connection:
         with self._lock:
             self._check_open()
             deadline = time.monotonic() + (self.patience if patience is None else patience)
+            self._perhaps_done = moved = False
             while True:
-                if not self._session:
-                    self._begin_session(deadline)
-                self._sequence += call.acts
-                body = encode_request(call, self._session, self._sequence if call.acts else 0,
-                                      self._sequence if call.acts else self._sequence + 1)
                 try:
+                    if not self._session:
+                        self._begin_session(deadline)
+                        moved = self._perhaps_done
+                    self._sequence += call.acts
+                    body = encode_request(call, self._session, self._sequence if call.acts else 0,
+                                          self._sequence if call.acts else self._sequence + 1)
                     return decode_reply(self._ask(call, body, deadline), type(call))
                 except Error as failure:
                     if failure.outcome == Outcome.UNKNOWN and isinstance(call, Open):
                         self._session = 0  # what was opened and never heard of ends with its session
-                    if failure.code != Code.SESSION_ENDED or time.monotonic() >= deadline:
-                        raise
-                    self._session = 0
+                    over = failure.code == Code.SESSION_ENDED
+                    if over and time.monotonic() < deadline:
+                        self._session = 0
+                        continue
+                    # An earlier attempt may have been done: a refusal in another session says nothing of it.
+                    unsure = call.acts and self._perhaps_done and (
+                        over or not self._session or moved and failure.code in _SAYS_NOTHING_OF_EARLIER)
+                    if unsure and failure.outcome == Outcome.NOT_APPLIED:
+                        code = failure.code if self._session else Code.OUTCOME_UNKNOWN
+                        raise Error(code, str(failure), Outcome.UNKNOWN) from failure
+                    raise
 
     def close(self) -> None:
         """Ends the session: what is open in it is cancelled. Nothing happens the second time."""
@@ -166,14 +182,15 @@ class Connection:
     # -- asking ---------------------------------------------------------------------------------------------
 
     def _ask(self, call: Call[R], body: bytes, deadline: float) -> bytes:
-        pause, perhaps_done = _PAUSE_FIRST, False
+        pause = _PAUSE_FIRST
         while True:
             answer = self._exchange(call.command, body, deadline)
             if answer.kind == _REPLY:
                 return answer.body
             if answer.code not in _WORTH_REPEATING or time.monotonic() + pause >= deadline:
-                raise self._failure(call, answer, perhaps_done)
-            perhaps_done = perhaps_done or answer.code not in _NOT_DONE
+                raise self._failure(call, answer, self._perhaps_done)
+            if call.acts:
+                self._perhaps_done = self._perhaps_done or answer.code not in _NOT_DONE
             time.sleep(pause)
             pause = min(2 * pause, _PAUSE_MOST)
 
