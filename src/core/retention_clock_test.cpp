@@ -89,6 +89,21 @@ TEST(clock_judgement, backwards_holds_for_a_day) {
     EXPECT_FALSE(judge(row, machine(back + 25h), back + 25h).holds);
 }
 
+TEST(clock_judgement, a_day_of_holding_is_one_by_the_clock_as_it_is) {
+    clock_row row = known();
+    row.held_since = then - 5h;  // it was behind, and is ahead now
+    const wall_time ahead = then + 5 * day;
+    const clock_verdict seen = judge(row, machine(ahead), ahead);
+    EXPECT_TRUE(seen.holds);
+    EXPECT_EQ(seen.ends, ahead + day);
+    // However long ago it began, what is ahead by years is not believed.
+    const wall_time far = then + 5 * year;
+    EXPECT_FALSE(judge(row, machine(far), far).ends.has_value());
+    row.held_since = then + 5h;
+    EXPECT_TRUE(judge(row, machine(far), far).holds);
+    EXPECT_FALSE(judge(row, machine(far), far).ends.has_value());
+}
+
 class holding : public testing::Test {
 protected:
     holding() : world(noticing()) {}
@@ -203,6 +218,22 @@ TEST_F(holding, a_time_service_ends_it) {
     world.simulation.run_for(20s);
     EXPECT_FALSE(retention().holding);
     EXPECT_LT(world.store.stored_rows(), rows);
+}
+
+TEST_F(holding, a_clock_that_was_set_while_the_store_was_open_is_no_more_believed_when_it_is_reopened) {
+    for (const std::chrono::microseconds wrong : {5 * year, 60 * day}) {
+        fill();
+        world.clock.set_since = wrong;
+        world.simulation.run_for(20s);
+        EXPECT_TRUE(retention().holding);
+        world.clock.set_since = 0s;
+        reopen_after(wrong);
+        EXPECT_TRUE(retention().holding);
+        EXPECT_GE(world.store.stored_rows(), rows);
+        reopen_after(-wrong);
+        world.run(world.service->accept_clock());
+        world.run(world.service->delete_stream("orders"));
+    }
 }
 
 TEST_F(holding, a_clock_that_is_set_while_the_store_is_open_is_a_warning) {
