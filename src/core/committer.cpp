@@ -257,7 +257,10 @@ committer::planned_offset committer::plan_offset(const commit_request& request, 
     planned.consumer = wanted.consumer;
     if (!planned.part) throw error(errc::unavailable, "a partition was given up meanwhile; try again");
     const auto found = planned.part->consumers.find(wanted.consumer);
-    if (found == planned.part->consumers.end() || !found->second.is_newest(wanted.instance))
+    const bool known = found != planned.part->consumers.end();
+    if (known && !found->second.is_fenced(wanted.instance) && !found->second.is_newest(wanted.instance))
+        throw error(errc::unavailable, "consumer '" + wanted.consumer + "' is being taken over; try again");
+    if (!known || !found->second.is_newest(wanted.instance))
         throw error(errc::fenced, "a newer instance of consumer '" + wanted.consumer + "' has taken over partition " +
                                       std::to_string(wanted.partition));
     planned.before = found->second.row;
@@ -277,7 +280,10 @@ committer::planned_source committer::plan_source(const commit_request& request, 
     planned.producer = wanted.producer;
     if (!planned.part) throw error(errc::unavailable, "a partition was given up meanwhile; try again");
     const auto found = planned.part->producers.find(wanted.producer);
-    if (found == planned.part->producers.end() || !found->second.is_newest(wanted.instance))
+    const bool known = found != planned.part->producers.end();
+    if (known && !found->second.is_fenced(wanted.instance) && !found->second.is_newest(wanted.instance))
+        throw error(errc::unavailable, "producer '" + wanted.producer + "' is being taken over; try again");
+    if (!known || !found->second.is_newest(wanted.instance))
         throw error(errc::fenced, "a newer instance of producer '" + wanted.producer + "' has taken over");
     planned.before = found->second.row;
     planned.after = planned.before;
