@@ -57,11 +57,19 @@ weave::task<commit_reply> committer::commit(commit_request request) {
         const std::shared_ptr<weave::event> other = found->second;
         co_await other->wait();
     }
+    // The storage has failed, so it stays unknown until the store is opened again, whatever the next write would say.
+    if (in_doubt_.contains(request.request))
+        throw error(errc::storage_failed, "the storage failed during this checkpoint; open the store again and ask",
+                    outcome::unknown);
     const auto mine = in_flight_.emplace(request.request, nullptr).first;
     commit_reply reply;
     std::exception_ptr failure;
     try {
         reply = co_await commit_once(std::move(request));
+    } catch (const error& refused) {
+        const bool doubtful = world_.exclusive && refused.code() == errc::storage_failed;
+        if (doubtful && refused.outcome() == outcome::unknown) in_doubt_.insert(mine->first);
+        failure = std::current_exception();
     } catch (...) {
         failure = std::current_exception();
     }
@@ -77,13 +85,14 @@ weave::task<commit_reply> committer::commit_once(commit_request request) {
     std::exception_ptr failure;
     commit_reply reply;
     const bool kept = request.has_group_row();
+    bool in_doubt = false;
     try {
         if (world_.exclusive && request.has_group_row() && too_old(request.request))
             co_return co_await answer_old(std::move(request));
         // What is opened and decided in one step is found again by its request only: by the row of a group.
         const bool one_step = std::any_of(request.transactions.begin(), request.transactions.end(),
                                           [](const decision& one) { return one.transaction.id == transaction_id(0); });
-        if (one_step && (!world_.exclusive || request.has_group_row())) {
+        if (one_step && (!world_.exclusive || kept)) {
             std::optional<commit_reply> answer = co_await group_answer(request.request);
             if (answer) co_return std::move(*answer);
         }
@@ -93,10 +102,25 @@ weave::task<commit_reply> committer::commit_once(commit_request request) {
         reply = co_await work;
     } catch (const error& refused) {
         // What was opened for this commit alone has nobody else to cancel it.
-        if (refused.outcome() != outcome::not_applied) opened.clear();
+        in_doubt = refused.outcome() != outcome::not_applied;
+        if (in_doubt) opened.clear();
         failure = std::current_exception();
     }
-    if (!failure && world_.exclusive && !kept) co_return reply;
+    if (failure && !in_doubt && world_.exclusive && kept) {
+        // What keeps it from being done again, a newer instance or the end of a stream, may have come after it was
+        // done.
+        std::optional<group_row> row = co_await read_group(request.request);
+        if (row && row->decision == group_row::kind::committed) {
+            failure = nullptr;
+            reply.transactions = std::move(row->transactions);
+        }
+    }
+    if (!failure && world_.exclusive) {
+        // Either this try did it, or an earlier one, and then what this one has opened is nobody's.
+        const std::vector<transaction_id>& done = reply.transactions;
+        const bool mine = opened.empty() || std::find(done.begin(), done.end(), opened.front().id) != done.end();
+        if (mine) co_return reply;
+    }
     if (!failure && !opened.empty()) {
         // An earlier try with this request may have been faster: then what this one opened is nobody's.
         const std::set<transaction_id> decided(reply.transactions.begin(), reply.transactions.end());
@@ -126,16 +150,41 @@ weave::task<commit_reply> committer::commit_loaded(commit_request& request) {
     for (const decision& one : request.transactions) {
         const std::shared_ptr<open_transaction> found = open_.find(one.transaction);
         if (!found || found->state != open_transaction::phase::open) open = false;
+        if (found && !found->producer.empty()) {
+            const partition_key names{found->ref.stream, 0};
+            const std::shared_ptr<partition> part = co_await parts_.load(names);
+            co_await parts_.load_producer(part, found->producer);
+            gathered = true;
+        }
         if (!found || !found->has_index_frames()) continue;
         co_await open_.gather(found);
         gathered = true;
     }
     if (gathered && !all_loaded(request)) co_await load_all(request);  // that took its time
+    if (is_last_of_its_row(request)) co_return commit_reply();
     if (!open) {
         std::optional<commit_reply> answer = co_await known_answer(request);
         if (answer) co_return std::move(*answer);
     }
     co_return co_await commit_exclusive(request);
+}
+
+// A position that was committed alone is found again in its own row, while nothing later is there.
+bool committer::is_last_of_its_row(const commit_request& request) const {
+    if (request.has_group_row() || !request.transactions.empty()) return false;
+    const auto by_this = [&request](const auto& names, const std::string& name) {
+        const auto found = names.find(name);
+        return found != names.end() && found->second.row.request == request.request;
+    };
+    for (const offset_update& one : request.offsets) {
+        const std::shared_ptr<partition> part = parts_.loaded({one.stream, one.partition});
+        return part && by_this(part->consumers, one.consumer);
+    }
+    for (const source_update& one : request.sources) {
+        const std::shared_ptr<partition> part = parts_.loaded({one.stream, 0});
+        return part && by_this(part->producers, one.producer);
+    }
+    return false;
 }
 
 // What an earlier call with this request id did, if it did something.
@@ -305,7 +354,7 @@ weave::task<commit_reply> committer::commit_exclusive(commit_request& request) {
         if (refused.outcome() == outcome::not_applied) {
             undo(made);
         } else {
-            settle_rows(made, false);
+            settle_rows(made, written::perhaps);
         }
         failure = std::current_exception();
     }
@@ -371,11 +420,17 @@ void committer::begin(const plan& made, const request_id& request) {
 }
 
 // What became of the named rows of a plan.
-void committer::settle_rows(const plan& made, bool failed) {
-    const auto tell = [failed](auto& known, const std::string& name, const request_id& request) {
+void committer::settle_rows(const plan& made, written end) {
+    const auto tell = [end](auto& known, const std::string& name, const request_id& request) {
         const auto found = known.find(name);
         if (found == known.end()) return;
-        failed ? found->second.take_back(request) : found->second.settle(request);
+        if (end == written::not_at_all) {
+            found->second.take_back(request);
+        } else {
+            found->second.settle(request);
+        }
+        // Asked again, it is not known to be there.
+        if (end == written::perhaps && found->second.row.request == request) found->second.row.request = {};
     };
     for (const planned_offset& one : made.offsets) tell(one.part->consumers, one.consumer, one.after.request);
     for (const planned_source& one : made.sources) tell(one.part->producers, one.producer, one.after.request);
@@ -387,7 +442,7 @@ void committer::undo(plan& made) {
         // The filing was part of what failed.
         one.part->tail_filed = one.part->tail_filed && one.transaction->segment != one.part->head.tail;
     }
-    settle_rows(made, true);
+    settle_rows(made, written::not_at_all);
 }
 
 void committer::finish(plan& made) {
@@ -398,7 +453,7 @@ void committer::finish(plan& made) {
     world_.counted.checkpointed += made.transactions.size();
     world_.counted.items_in += made.items;
     world_.counted.bytes_in += made.bytes;
-    settle_rows(made, false);
+    settle_rows(made, written::surely);
 }
 
 weave::task<std::optional<group_row>> committer::read_group(request_id group) {
