@@ -60,9 +60,14 @@ std::optional<std::uint64_t> slot::try_mint(wall_time now, std::uint64_t last, u
     if (row_.ceiling - as_slot_id < reserve << 10 && !raising_ && !world_.stopping) {
         // Ahead of need, so that nobody waits for it. A failure shows when the ceiling is reached.
         raising_ = true;
-        world_.tasks.run(raise_ceiling(as_slot_id), "raising the id ceiling");
+        world_.tasks.run(raise_ahead(shared_from_this(), as_slot_id), "raising the id ceiling");
     }
     return next;
+}
+
+// In the background a slot that is lost meanwhile has nobody else to keep it.
+weave::task<void> slot::raise_ahead(std::shared_ptr<slot> self, std::uint64_t last) {
+    co_await self->raise_ceiling(last);
 }
 
 weave::task<void> slot::raise_ceiling(std::uint64_t last) {

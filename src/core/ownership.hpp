@@ -17,7 +17,7 @@
 namespace tstreams::core {
 
 // An ownership of a slot. `lost` is final; a later ownership is another object.
-class slot {
+class slot : public std::enable_shared_from_this<slot> {
 public:
     slot(environment& world, slot_number number) : world_(world), number_(number), gate_(world.executor) {}
 
@@ -45,6 +45,7 @@ public:
     std::optional<ports::lease> lease;
 
 private:
+    static weave::task<void> raise_ahead(std::shared_ptr<slot> self, std::uint64_t last);
     weave::task<bool> store(slot_row next);
 
     environment& world_;
