@@ -38,7 +38,7 @@ struct member {
     // exactly-once.
     std::vector<std::pair<partition_key, transaction_id>> copies;
     // The same, of a source outside.
-    std::vector<std::uint64_t> ingested;
+    std::vector<std::uint64_t> ingested{};
 };
 
 struct offset_move {
