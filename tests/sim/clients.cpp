@@ -25,6 +25,7 @@ bool passing(errc code) {
         case errc::unavailable:
         case errc::not_owner:
         case errc::shutting_down:
+        case errc::session_ended:  // says nothing of earlier tries
         case errc::overloaded:
         case errc::timed_out:
         case errc::outcome_unknown:
@@ -34,6 +35,10 @@ bool passing(errc code) {
         default:
             return false;
     }
+}
+
+bool ends_session(errc code) {
+    return code == errc::shutting_down || code == errc::session_ended;
 }
 
 std::string show(const partition_key& key, transaction_id id) {
@@ -113,7 +118,7 @@ weave::task<void> client::keep_alive() {
             try {
                 co_await world_.ask<void>(node_, there, std::move(work));
             } catch (const error& failure) {
-                if (failure.code() == errc::shutting_down) sessions_.erase(there.get());
+                if (ends_session(failure.code())) sessions_.erase(there.get());
             }
         }
     }
@@ -146,7 +151,7 @@ weave::task<std::optional<client::held>> client::open(partition_key where, std::
         made.ref = reply.transaction;
     } catch (const error& failure) {
         learn(where, failure);
-        if (failure.code() == errc::shutting_down) sessions_.erase(made.owner.get());
+        if (ends_session(failure.code())) sessions_.erase(made.owner.get());
         co_return std::nullopt;
     }
     ++world_.counted.opens;

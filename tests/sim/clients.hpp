@@ -33,6 +33,8 @@ inline constexpr int items_per_transaction = 2;
 [[nodiscard]] std::string show(const partition_key& key, transaction_id id);
 // The same call may do better later.
 [[nodiscard]] bool passing(errc code);
+// Whoever gets it opens a session anew and asks again there.
+[[nodiscard]] bool ends_session(errc code);
 // The payload of packed items, or a text that says what is wrong with them.
 [[nodiscard]] std::string unpack(const std::string& frames);
 
@@ -166,7 +168,7 @@ weave::task<T> client::ask(partition_key key, request_of<T> work, bool* repeated
         co_return co_await asked;
     } catch (const error& refused) {
         learn(key, refused);
-        if (refused.code() == errc::shutting_down) sessions_.erase(there.get());
+        if (ends_session(refused.code())) sessions_.erase(there.get());
         failure = std::current_exception();
     }
     std::rethrow_exception(failure);
