@@ -215,6 +215,10 @@ weave::task<ports::commit_result> key_value::settle(ports::bytes shard, ports::o
     co_return co_await at_store(store_, clock_, std::move(work));
 }
 
+void key_value::hold_expiry(std::optional<wall_time> at) {
+    if (store_.exclusive() && !severed_) store_.hold_expiry(at);
+}
+
 // ---- blob_store
 
 ports::blob_caps blob_store::caps() const noexcept {

@@ -39,6 +39,7 @@ public:
     weave::task<ports::commit_result> commit(ports::batch change, durability level) override;
     weave::task<ports::commit_result> commit_all(std::vector<ports::batch> changes, durability level) override;
     weave::task<ports::commit_result> settle(ports::bytes shard, ports::operation_id operation) override;
+    void hold_expiry(std::optional<wall_time> at) override;
 
     // As when its process dies: nothing that is on its way arrives any more, and every call throws storage_failed.
     void sever() noexcept { severed_ = true; }

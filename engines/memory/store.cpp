@@ -75,7 +75,7 @@ void store::note(std::string_view what, const ports::bytes& shard, std::uint64_t
 // ---- rows
 
 bool store::alive(const stored_row& row) const {
-    return !row.expires || clock_.wall_now() < *row.expires;
+    return !row.expires || clock_.wall_now() < *row.expires || (expiry_held_ && *expiry_held_ < *row.expires);
 }
 
 std::optional<ports::bytes> store::get(const ports::bytes& shard, const ports::bytes& key) const {

@@ -69,6 +69,9 @@ public:
     ports::commit_result commit_all(std::vector<ports::batch> changes);
     ports::commit_result settle(const ports::bytes& shard, ports::operation_id operation);
 
+    // See key_value::hold_expiry.
+    void hold_expiry(std::optional<wall_time> at) noexcept { expiry_held_ = at; }
+
     // Blobs.
     ports::blob_ref write_blob(const ports::blob_name& name, bytes_view data, std::uint32_t crc32c);
     void sync_blobs(const std::vector<ports::blob_ref>& blobs);
@@ -158,6 +161,7 @@ private:
 
     shard_map shards_;
     std::size_t stored_rows_ = 0;
+    std::optional<wall_time> expiry_held_;
     std::size_t mortal_rows_ = 0;  // of them, those that expire
     std::uint64_t commits_ = 0;
     std::optional<ports::bytes> sweep_shard_;  // where the removal of expired rows goes on

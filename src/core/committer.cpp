@@ -401,7 +401,7 @@ std::vector<ports::batch> committer::exclusive_batches(const commit_request& req
         row.transactions = made.reply.transactions;
         ports::batch& group = batch_for(world_, batches, keys::group_shard(request.request));
         require_absent(group, group_key);
-        put(group, group_key, encode(row), world_.clock.wall_now() + world_.options.group_row_ttl);
+        put(group, group_key, encode(row), answer_expires(request.request));
     }
     return batches;
 }
@@ -490,7 +490,7 @@ weave::task<transaction_state> committer::find_commit(request_id request) {
     change.shard = keys::group_shard(request);
     change.operation = world_.next_operation();
     require_absent(change, group_key);
-    put(change, group_key, encode(given_up), now + world_.options.group_row_ttl);
+    put(change, group_key, encode(given_up), answer_expires(request));
     const write_result result = co_await write_shard(world_, std::move(change), durability::sync());
     if (result == write_result::applied) co_return transaction_state::not_checkpointed;
     const std::optional<group_row> stands = co_await read_group(request);
@@ -499,7 +499,14 @@ weave::task<transaction_state> committer::find_commit(request_id request) {
 }
 
 bool committer::too_old(const request_id& request) const {
-    return world_.clock.wall_now() - made_at(request) > world_.options.group_row_ttl;
+    return world_.clock.wall_now() - made_at(request) >= world_.options.group_row_ttl;
+}
+
+// Not before its request is too old, or it would be done again; a client's clock may be ahead, but it does not say how
+// long rows stay.
+wall_time committer::answer_expires(const request_id& request) const {
+    const wall_time now = world_.clock.wall_now();
+    return std::clamp(made_at(request), now, now + std::chrono::hours(24)) + world_.options.group_row_ttl;
 }
 
 // Its answer is kept no longer than this, so what has none may have been committed, or given up, before.

@@ -94,6 +94,7 @@ private:
 
     weave::task<commit_reply> commit_once(commit_request request);
     [[nodiscard]] bool too_old(const request_id& request) const;
+    [[nodiscard]] wall_time answer_expires(const request_id& request) const;
     weave::task<commit_reply> answer_old(commit_request request);
     [[nodiscard]] bool is_last_of_its_row(const commit_request& request) const;
     weave::task<std::optional<commit_reply>> known_answer(const commit_request& request);

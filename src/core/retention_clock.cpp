@@ -115,6 +115,7 @@ void retention_clock::hold(const clock_verdict& seen, bool set_while_open, wall_
     info_.jump = std::chrono::duration_cast<std::chrono::seconds>(seen.jump);
     info_.ends = seen.ends;
     world_.expiry_frozen = believed_;
+    world_.rows.hold_expiry(believed_);
     const bool ahead = seen.jump > seen.jump.zero();
     const std::string far = in_words(seen.jump) + (ahead ? " ahead of " : " behind ");
     if (set_while_open)
@@ -131,6 +132,7 @@ void retention_clock::hold(const clock_verdict& seen, bool set_while_open, wall_
 void retention_clock::go_on(wall_time now) {
     believed_ = now;
     world_.expiry_frozen.reset();
+    world_.rows.hold_expiry(std::nullopt);
     if (!info_.holding) return;
     info_ = retention_info();
     if (world_.options.on_notice) world_.options.on_notice("retention goes on: the clock is believed again");

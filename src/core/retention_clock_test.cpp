@@ -168,6 +168,43 @@ TEST_F(holding, nothing_is_lost_to_a_clock_that_is_wrong_by_years) {
     EXPECT_LT(world.store.stored_rows(), rows);
 }
 
+TEST_F(holding, answers_outlive_a_clock_that_is_wrong_by_years) {
+    fill();
+    commit_request request;
+    request.request = world.next_request(true);
+    request.transactions.push_back(world.decide({}, {"once"}));
+    request.transactions.back().open.stream = stream.id;
+    const auto ask = [&] {
+        request.session = world.session;
+        return world.run(world.service->commit(request)).transactions;
+    };
+    const std::vector<transaction_id> first = ask();
+    for (const std::chrono::microseconds shift : {5 * year, -5 * year}) {
+        reopen_after(shift);
+        // So many that the engine looks at every row meanwhile.
+        for (int i = 0; i < 2000; ++i) world.send(stream, "more");
+        EXPECT_EQ(retention().holding, shift.count() > 0);
+        EXPECT_EQ(ask(), first);
+    }
+    world.simulation.run_for(2h);
+    EXPECT_EQ(code_of(ask), errc::outcome_unknown);
+}
+
+TEST_F(holding, an_answer_is_kept_until_its_request_is_too_old_although_the_clients_clock_is_ahead) {
+    fill();
+    commit_request request;
+    request.request = make_request_id(world.clock.wall_now() + 2h, true, 1, 2);
+    request.transactions.push_back(world.decide({}, {"once"}));
+    request.transactions.back().open.stream = stream.id;
+    request.session = world.session;
+    const commit_reply first = world.run(world.service->commit(request));
+    world.simulation.run_for(2h);
+    for (int i = 0; i < 2000; ++i) world.send(stream, "more");
+    EXPECT_EQ(world.run(world.service->commit(request)).transactions, first.transactions);
+    world.simulation.run_for(1h);
+    EXPECT_EQ(code_of([&] { world.run(world.service->commit(request)); }), errc::outcome_unknown);
+}
+
 TEST_F(holding, goes_on_when_the_operator_says_so) {
     fill();
     reopen_after(5 * year);
