@@ -297,7 +297,7 @@ class brief_stream : public checker {
 protected:
     brief_stream() {
         seen.streams[brief.stream] = {.ttl = std::chrono::seconds(2), .brief = true};
-        for (const std::uint64_t second : {10, 11, 12}) {
+        for (const std::uint64_t second : {10U, 11U, 12U}) {
             write(brief, at(second), "brief " + std::to_string(second), 30 + second);
             live.got.push_back({at(second), "brief " + std::to_string(second)});
         }

@@ -192,7 +192,7 @@ weave::task<void> client::delete_offset() {
     }
     ++world_.counted.tools;
     log(std::string("drifter deleted") + (answered != 0 ? "" : ", perhaps"));
-    for (const std::uint64_t partition : {0, 1})
+    for (const std::uint64_t partition : {0U, 1U})
         shared_.seen.interventions.push_back({input(partition), "drifter", transaction_id(), asked, answered});
 }
 
