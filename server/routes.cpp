@@ -341,22 +341,7 @@ weave::task<typename Call::reply> routes::perform_checked(std::shared_ptr<sessio
     } else if constexpr (std::same_as<Call, wire::server_clients_call>) {
         co_return co_await list_clients(call.limit);
     } else if constexpr (std::same_as<Call, wire::list_streams_call>) {
-        const performer with{broker_, of->id, clock_.now()};
-        const std::size_t limit = call.limit;
-        stream_page page;
-        do {
-            wire::list_streams_call part = call;
-            page = co_await with(std::move(part));
-            call.after = page.next;
-            call.limit = std::max(call.limit, 256U);  // the next one passes over many that are hidden
-            std::erase_if(page.streams,
-                          [&](const stream_info& one) { return authority_.rights_of(of->user, one.name).empty(); });
-        } while (page.streams.empty() && !page.next.empty() && !stopping_);
-        const bool more = !page.next.empty() || page.streams.size() > limit;
-        if (page.streams.size() > limit) page.streams.resize(limit);
-        // It goes on behind a name that the client may know.
-        if (more) page.next = page.streams.empty() ? std::string() : page.streams.back().name;
-        co_return page;
+        co_return co_await list_streams(std::move(of), std::move(call));
     } else if constexpr (std::same_as<Call, wire::read_call> || std::same_as<Call, wire::last_call> ||
                          std::same_as<Call, wire::find_transaction_call>) {
         core::stream_id stream = 0;
@@ -418,8 +403,9 @@ weave::task<std::vector<partition_number>> routes::wait_readable(core::session_i
 
 weave::task<void> routes::keep_sending(moebius::request asked, sending until_stopped) {
     client_use& use = asked.peer().context<client_use>();
-    const bool fits = has_room(use, 0);
-    const room taken(use, 0);
+    const std::size_t bytes = asked.body().text().size();
+    const bool fits = has_room(use, bytes);
+    const room taken(use, fits ? bytes : 0);
     if (!fits) {
         co_await asked.fail(moebius::errc::overloaded, "too many calls of this client are under way");
         co_return;
@@ -533,6 +519,26 @@ weave::task<void> routes::watch_until_stopped(moebius::request* asked) {
 
 weave::task<server_status> routes::status() {
     co_return overview_->status();
+}
+
+// Those that the client may know of. It may have to pass over many that it may not.
+weave::task<stream_page> routes::list_streams(std::shared_ptr<session> of, wire::list_streams_call call) {
+    const std::size_t limit = call.limit;
+    stream_page page;
+    for (;;) {
+        page = co_await broker_.list_streams(call.prefix, call.after, call.limit);
+        call.after = page.next;
+        call.limit = std::max(call.limit, 256U);
+        std::erase_if(page.streams,
+                      [&](const stream_info& one) { return authority_.rights_of(of->user, one.name).empty(); });
+        if (!page.streams.empty() || page.next.empty() || stopping_) break;
+        co_await moebius::yield();
+    }
+    const bool more = !page.next.empty() || page.streams.size() > limit;
+    if (page.streams.size() > limit) page.streams.resize(limit);
+    // It goes on behind a name that the client may know.
+    if (more) page.next = page.streams.empty() ? std::string() : page.streams.back().name;
+    co_return page;
 }
 
 weave::task<std::vector<server_client>> routes::list_clients(std::uint32_t limit) {

@@ -89,6 +89,7 @@ private:
     weave::task<wire::followed> next_of(const wire::follow_call& call, partition_number partition,
                                         transaction_id after);
     weave::task<server_status> status();
+    weave::task<stream_page> list_streams(std::shared_ptr<session> of, wire::list_streams_call call);
     weave::task<std::vector<server_client>> list_clients(std::uint32_t limit);
     weave::task<std::vector<partition_number>> wait_readable(core::session_id session, wire::wait_readable_call call);
 

@@ -27,6 +27,11 @@ ports::batch fenced(ports::batch change, mode check, std::uint64_t epoch) {
     return change;
 }
 
+weave::task<void> hold_expiry(ports::key_value& rows, std::optional<wall_time> at) {
+    rows.hold_expiry(at);
+    co_return;
+}
+
 }  // namespace
 
 TEST_P(exclusive_suite, fences_are_taken_as_met_and_not_kept) {
@@ -48,6 +53,34 @@ TEST_P(exclusive_suite, fences_are_taken_as_met_and_not_kept) {
     ports::scan_range range;
     range.shard = "claimed";
     EXPECT_TRUE(scan(std::move(range)).empty());
+}
+
+TEST_P(exclusive_suite, nothing_expires_by_a_clock_that_is_not_believed) {
+    const wall_time believed = wall_now();
+    const wall_time soon = believed + std::chrono::seconds(1);
+    ports::batch change = new_batch("shard");
+    change.mutations.push_back({"over", "", believed});
+    change.mutations.push_back({"mortal", "value", soon});
+    ASSERT_EQ(commit(std::move(change)).status, commit_status::applied);
+    engine().run(hold_expiry(rows(), believed));
+    while (wall_now() <= soon) engine().advance(std::chrono::milliseconds(500));
+    EXPECT_EQ(get("shard", "over"), std::nullopt);
+    EXPECT_EQ(get("shard", "mortal"), "value");
+    ports::batch absent = put_batch("shard", "mortal", "again");
+    absent.conditions.push_back({"mortal", test::absent, ""});
+    EXPECT_EQ(commit(std::move(absent)).status, commit_status::condition_failed);
+    ports::scan_range range;
+    range.shard = "shard";
+    range.limit = 10;
+    EXPECT_EQ(scan(range).size(), 1U);
+    // It holds nothing longer than the clock itself says.
+    engine().run(hold_expiry(rows(), soon + std::chrono::hours(1)));
+    EXPECT_EQ(get("shard", "mortal"), std::nullopt);
+    engine().run(hold_expiry(rows(), believed));
+    EXPECT_EQ(get("shard", "mortal"), "value");
+    engine().run(hold_expiry(rows(), std::nullopt));
+    EXPECT_EQ(get("shard", "mortal"), std::nullopt);
+    EXPECT_TRUE(scan(range).empty());
 }
 
 TEST_P(fences_suite, a_shard_without_a_fence_is_below_everything) {

@@ -116,9 +116,7 @@ std::unique_ptr<index> engine::parts::open_index() {
     };
     options.full = [this] { on_index_full(); };
     options.failed = [this](const std::string& text) { on_index_failed(text); };
-    auto opened = std::make_unique<index>(std::move(options));
-    opened->set_now(clock.wall_now());
-    return opened;
+    return std::make_unique<index>(std::move(options));
 }
 
 void engine::parts::recover(std::uint64_t replay_bytes_max) {

@@ -256,6 +256,7 @@ void index::apply(std::string_view payload, const index_state& reached) {
 }
 
 std::optional<std::string> index::get(std::string_view row_key, wall_time now) {
+    now = expiry_by(now);
     std::string key(1, row_prefix);
     key.append(row_key);
     rocksdb::PinnableSlice stored;
@@ -268,6 +269,7 @@ std::optional<std::string> index::get(std::string_view row_key, wall_time now) {
 }
 
 std::vector<ports::row> index::scan(const ports::scan_range& range, wall_time now) {
+    now = expiry_by(now);
     std::string shard(1, row_prefix);
     append_row_key(shard, range.shard, {});
     const std::string from = shard + range.from;

@@ -6,6 +6,7 @@
 
 #include <tstreams/ports/key_value.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <functional>
@@ -55,7 +56,7 @@ public:
     // Applies the payload of a commit record, all or nothing.
     void apply(std::string_view payload, const index_state& reached);
 
-    // Rows that expire at or before `now` read as absent.
+    // Rows that expire at or before `now`, and by the time at which expiry is held, read as absent.
     [[nodiscard]] std::optional<std::string> get(std::string_view row_key, wall_time now);
     [[nodiscard]] std::vector<ports::row> scan(const ports::scan_range& range, wall_time now);
     [[nodiscard]] std::optional<std::uint32_t> live_length(position place);
@@ -72,12 +73,25 @@ public:
     // Reads every block. Returns what is wrong, or nothing.
     [[nodiscard]] std::string verify();
 
+    // See key_value::hold_expiry. Until the first call compactions remove nothing.
+    void hold_expiry(std::optional<wall_time> at) noexcept {
+        held_at_ = at;
+        removes_ = true;
+    }
     // What compactions take for the time of day.
-    void set_now(wall_time now) noexcept { now_.store(now.time_since_epoch().count(), std::memory_order_relaxed); }
+    void set_now(wall_time now) noexcept {
+        if (removes_) now_.store(expiry_by(now).time_since_epoch().count(), std::memory_order_relaxed);
+    }
 
 private:
+    [[nodiscard]] wall_time expiry_by(wall_time now) const noexcept {
+        return held_at_ ? std::min(*held_at_, now) : now;
+    }
+
     struct parts;
     std::atomic<std::int64_t> now_{0};
+    std::optional<wall_time> held_at_;
+    bool removes_ = false;
     std::unique_ptr<parts> parts_;
 };
 

@@ -87,6 +87,11 @@ weave::task<std::vector<ports::row>> row_store::scan(ports::scan_range range) {
     co_return parts_.rows.scan(range, parts_.clock.wall_now());
 }
 
+void row_store::hold_expiry(std::optional<wall_time> at) {
+    parts_.rows.hold_expiry(at);
+    parts_.rows.set_now(parts_.clock.wall_now());
+}
+
 // All of them are one record of the log, which has a limit.
 void row_store::check(std::span<const ports::batch> changes) const {
     std::size_t bytes = 0;

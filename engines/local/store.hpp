@@ -51,6 +51,7 @@ public:
     weave::task<ports::commit_result> commit(ports::batch change, durability level) override;
     weave::task<ports::commit_result> commit_all(std::vector<ports::batch> changes, durability level) override;
     weave::task<ports::commit_result> settle(ports::bytes shard, ports::operation_id operation) override;
+    void hold_expiry(std::optional<wall_time> at) override;
 
     [[nodiscard]] std::uint64_t commits() const noexcept { return commits_; }
 

@@ -5,7 +5,6 @@
 #include <coroutine>
 #include <exception>
 #include <optional>
-#include <stdexcept>
 #include <type_traits>
 #include <utility>
 
@@ -38,10 +37,17 @@ private:
     std::function<void()> work_;
 };
 
+enum class order : std::uint8_t { any, as_called };
+
 // Runs `work` at the store, now or after a delay, and returns what it returns or throws what it throws.
 template <class T>
-weave::task<T> at_store(store& target, ports::clock& home, std::function<T()> work) {
-    const std::optional<trip> way = target.faults().delay();
+weave::task<T> at_store(store& target, ports::clock& home, std::function<T()> work, order wanted = order::any) {
+    std::optional<trip> way = target.faults().delay();
+    if (wanted == order::as_called) {
+        const std::chrono::microseconds there = target.in_order(way ? way->there : std::chrono::microseconds(0));
+        if (!way && there.count() != 0) way.emplace();
+        if (way) way->there = there;
+    }
     if (!way) co_return work();
     std::optional<T> result;
     std::exception_ptr failure;
@@ -68,8 +74,16 @@ void fail_if_planned(store& target, call which, const char* what) {
     if (const std::optional<errc> code = target.faults().failure(which)) throw_failure(*code, what);
 }
 
-void fail_if_broken(const store& target) {
-    if (target.failed()) throw_failure(errc::storage_failed, "write");
+void fail_if_broken(const store& target, bool severed) {
+    if (severed || target.failed()) throw_failure(errc::storage_failed, "write");
+}
+
+void fail_if_severed(bool severed) {
+    if (severed) throw_failure(errc::storage_failed, "the process of this connection has died");
+}
+
+[[noreturn]] void throw_unknown(const char* what) {
+    throw error(errc::storage_failed, std::string("memory engine: ") + what, outcome::unknown);
 }
 
 ports::commit_result commit_at_store(store& target, ports::batch change, commit_fault fault) {
@@ -98,7 +112,7 @@ ports::commit_result commit_at_store(store& target, ports::batch change, commit_
 void fail_commit(store& target, errc code) {
     if (code == errc::storage_failed) {
         target.fail_for_good();
-        throw error(code, "memory engine: the storage failed during a commit", outcome::unknown);
+        throw_unknown("the storage failed during a commit");
     }
     throw_failure(code, "commit");
 }
@@ -115,8 +129,10 @@ ports::key_value_caps key_value::caps() const noexcept {
 }
 
 weave::task<std::optional<ports::bytes>> key_value::get(ports::bytes shard, ports::bytes key) {
+    fail_if_severed(severed_);
     if (!store_.faults().active()) co_return store_.get(shard, key);
     std::function<std::optional<ports::bytes>()> work = [&] {
+        fail_if_severed(severed_);
         fail_if_planned(store_, call::read, "get");
         return store_.get(shard, key);
     };
@@ -127,8 +143,10 @@ weave::task<std::vector<ports::row>> key_value::scan(ports::scan_range range) {
     if (range.limit == 0 || range.limit > scan_rows_max) {
         throw error(errc::invalid_argument, "scan: the limit must be 1 to 65,536 rows");
     }
+    fail_if_severed(severed_);
     if (!store_.faults().active()) co_return store_.scan(range);
     std::function<std::vector<ports::row>()> work = [&] {
+        fail_if_severed(severed_);
         fail_if_planned(store_, call::read, "scan");
         return store_.scan(range);
     };
@@ -136,12 +154,14 @@ weave::task<std::vector<ports::row>> key_value::scan(ports::scan_range range) {
 }
 
 weave::task<ports::commit_result> key_value::commit(ports::batch change, durability) {
-    fail_if_broken(store_);
+    fail_if_broken(store_, severed_);
     if (!store_.faults().active()) co_return store_.commit(std::move(change));
-    const commit_fault fault = store_.faults().commit();
-    if (store_.exclusive() && fault != commit_fault::none && fault != commit_fault::unavailable) {
-        throw std::logic_error("memory engine: unknown outcomes need a shared store");
+    if (store_.exclusive()) {
+        std::vector<ports::batch> changes;
+        changes.push_back(std::move(change));
+        co_return co_await commit_exclusive(std::move(changes));
     }
+    const commit_fault fault = store_.faults().commit();
     std::function<ports::commit_result()> work = [&] {
         if (const std::optional<errc> code = store_.faults().failure(call::commit)) fail_commit(store_, *code);
         return commit_at_store(store_, std::move(change), fault);
@@ -153,20 +173,31 @@ weave::task<ports::commit_result> key_value::commit_all(std::vector<ports::batch
     if (!store_.exclusive()) {
         throw error(errc::unsupported, "memory engine: a shared store commits one shard at a time");
     }
-    fail_if_broken(store_);
+    fail_if_broken(store_, severed_);
     if (!store_.faults().active()) co_return store_.commit_all(std::move(changes));
-    const commit_fault fault = store_.faults().commit();
+    co_return co_await commit_exclusive(std::move(changes));
+}
+
+// A store that fails has failed for all who are on their way, and nobody of them knows what became of his.
+weave::task<ports::commit_result> key_value::commit_exclusive(std::vector<ports::batch> changes) {
     std::function<ports::commit_result()> work = [&] {
+        if (severed_) throw_unknown("its process died during a commit");
+        if (store_.failed()) {
+            store_.arrive_late(std::move(changes));
+            throw_unknown("the storage failed before this commit arrived");
+        }
         if (const std::optional<errc> code = store_.faults().failure(call::commit)) fail_commit(store_, *code);
+        const commit_fault fault = store_.faults().commit();
         if (fault == commit_fault::none) return store_.commit_all(std::move(changes));
         if (fault != commit_fault::unavailable) {
-            throw std::logic_error("memory engine: unknown outcomes need a shared store");
+            store_.fail_during(std::move(changes), fault);
+            throw_unknown("the storage failed during a commit");
         }
         ports::commit_result result;
         result.status = ports::commit_status::unavailable;
         return result;
     };
-    co_return co_await at_store(store_, clock_, std::move(work));
+    co_return co_await at_store(store_, clock_, std::move(work), order::as_called);
 }
 
 weave::task<ports::commit_result> key_value::settle(ports::bytes shard, ports::operation_id operation) {
@@ -184,6 +215,10 @@ weave::task<ports::commit_result> key_value::settle(ports::bytes shard, ports::o
     co_return co_await at_store(store_, clock_, std::move(work));
 }
 
+void key_value::hold_expiry(std::optional<wall_time> at) {
+    if (store_.exclusive() && !severed_) store_.hold_expiry(at);
+}
+
 // ---- blob_store
 
 ports::blob_caps blob_store::caps() const noexcept {
@@ -198,9 +233,10 @@ weave::task<ports::blob_ref> blob_store::write(ports::blob_name name, bytes_view
         throw error(errc::too_large, "blob of " + std::to_string(data.size()) + " bytes: at most " +
                                          std::to_string(caps().blob_bytes_max) + " are allowed");
     }
-    fail_if_broken(store_);
+    fail_if_broken(store_, severed_);
     if (!store_.faults().active()) co_return store_.write_blob(name, data, crc32c);
     std::function<ports::blob_ref()> work = [&] {
+        fail_if_broken(store_, severed_);
         fail_if_planned(store_, call::blob_write, "blob write");
         return store_.write_blob(name, data, crc32c);
     };
@@ -218,8 +254,10 @@ weave::task<void> blob_store::sync(std::vector<ports::blob_ref> blobs, durabilit
 }
 
 weave::task<std::string> blob_store::read(ports::blob_ref blob) {
+    fail_if_severed(severed_);
     if (!store_.faults().active()) co_return store_.read_blob(blob);
     std::function<std::string()> work = [&] {
+        fail_if_severed(severed_);
         fail_if_planned(store_, call::blob_read, "blob read");
         return store_.read_blob(blob);
     };
@@ -228,6 +266,7 @@ weave::task<std::string> blob_store::read(ports::blob_ref blob) {
 
 weave::task<void> blob_store::drop(std::vector<ports::blob_ref> blobs) {
     std::function<nothing()> work = [&] {
+        fail_if_severed(severed_);
         fail_if_planned(store_, call::blob_drop, "blob drop");
         store_.drop_blobs(blobs);
         return nothing{};

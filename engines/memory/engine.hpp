@@ -7,7 +7,7 @@
 //
 // Without faults every call completes without suspending. With them a call may take its time, in the time of
 // the store's clock on the way there and of the node's clock on the way back: a paused node's requests still
-// arrive. Connections live longer than the calls made on them.
+// arrive. Writes to an exclusive store arrive in their order. Connections live longer than the calls made on them.
 #pragma once
 
 #include "engines/memory/store.hpp"
@@ -39,10 +39,17 @@ public:
     weave::task<ports::commit_result> commit(ports::batch change, durability level) override;
     weave::task<ports::commit_result> commit_all(std::vector<ports::batch> changes, durability level) override;
     weave::task<ports::commit_result> settle(ports::bytes shard, ports::operation_id operation) override;
+    void hold_expiry(std::optional<wall_time> at) override;
+
+    // As when its process dies: nothing that is on its way arrives any more, and every call throws storage_failed.
+    void sever() noexcept { severed_ = true; }
 
 private:
+    weave::task<ports::commit_result> commit_exclusive(std::vector<ports::batch> changes);
+
     store& store_;
     ports::clock& clock_;
+    bool severed_ = false;
 };
 
 class blob_store final : public ports::blob_store {
@@ -58,9 +65,12 @@ public:
     weave::task<std::string> read(ports::blob_ref blob) override;
     weave::task<void> drop(std::vector<ports::blob_ref> blobs) override;
 
+    void sever() noexcept { severed_ = true; }
+
 private:
     store& store_;
     ports::clock& clock_;
+    bool severed_ = false;
 };
 
 class coordinator final : public ports::coordinator {

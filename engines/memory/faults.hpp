@@ -15,13 +15,13 @@
 
 namespace tstreams::memory {
 
-// What becomes of a commit. The unknown ones need a shared store.
+// What becomes of a commit. An exclusive store that does not know fails for good, and is to be reopened.
 enum class commit_fault : std::uint8_t {
     none,
     unavailable,
     unknown_applied,
     unknown_not_applied,
-    unknown_applied_later,  // when its time has come, unless a settle or a later batch decides before
+    unknown_applied_later,  // when its time has come, unless a settle or a later batch decides before; or at reopening
 };
 
 enum class call : std::uint8_t {

@@ -9,6 +9,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
 
 namespace {
@@ -97,7 +98,10 @@ TEST(memory_engine, settle_needs_a_shared_store) {
     cluster one({});
     EXPECT_EQ(one.failure_of(one.rows.settle("shard", {1, 1})), errc::unsupported);
     one.store.faults().next_commit(commit_fault::unknown_applied);
-    EXPECT_THROW(one.commit(put_batch("shard", "key", "x")), std::logic_error);
+    EXPECT_EQ(one.failure_of(one.rows.commit(put_batch("shard", "key", "x"), durability::sync())),
+              errc::storage_failed);
+    EXPECT_TRUE(one.store.failed());
+    EXPECT_EQ(one.run(one.rows.get("shard", "key")), "x");
 }
 
 TEST(memory_engine, scripted_failures_count_once) {
@@ -164,6 +168,96 @@ TEST(memory_engine, a_storage_that_failed_stays_failed) {
         }
     }
     EXPECT_EQ(one.failure_of(one.blobs.write({}, {}, 0, wall_time::max())), errc::storage_failed);
+}
+
+memory::store_options exclusive_options(const memory::fault_rates& rates, std::uint64_t seed) {
+    memory::store_options options;
+    options.faults = memory::fault_plan(rates, seed);
+    return options;
+}
+
+// Hands over writes of 0 to 19 to one row, then waits for all. Empty: applied.
+std::vector<std::optional<outcome>> write_twenty(cluster& one) {
+    std::vector<std::optional<outcome>> ends(20);
+    std::size_t left = ends.size();
+    for (std::size_t i = 0; i < ends.size(); ++i) {
+        ports::batch change = put_batch("shard", std::to_string(100 + i), std::to_string(i));
+        change.mutations.push_back({"last", std::to_string(i), std::nullopt});
+        weave::spawn(one.node.executor(), one.rows.commit(std::move(change), durability::sync()),
+                     [&ends, &left, i](weave::outcome_of<ports::commit_result> end) {
+                         --left;
+                         try {
+                             EXPECT_EQ(end.get().status, commit_status::applied);
+                         } catch (const error& failure) {
+                             EXPECT_EQ(failure.code(), errc::storage_failed);
+                             ends[i] = failure.outcome();
+                         }
+                     });
+    }
+    EXPECT_TRUE(one.world.run_until([&left] { return left == 0; }, 1s));
+    return ends;
+}
+
+std::size_t rows_of(cluster& one) {
+    ports::scan_range range;
+    range.shard = "shard";
+    range.to = "2";
+    range.limit = 100;
+    return one.run(one.rows.scan(range)).size();
+}
+
+TEST(memory_engine, an_exclusive_store_takes_writes_in_their_order) {
+    for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+        memory::fault_rates slow;
+        slow.delay = 0.5;
+        memory::simulation_options shuffled;
+        shuffled.seed = seed;
+        shuffled.order = memory::job_order::shuffle_nodes;
+        cluster one(exclusive_options(slow, seed), shuffled);
+        write_twenty(one);
+        EXPECT_EQ(one.run(one.rows.get("shard", "last")), "19") << "seed " << seed;
+    }
+}
+
+TEST(memory_engine, an_exclusive_store_that_fails_has_a_prefix_when_it_is_reopened) {
+    std::set<std::size_t> seen;
+    for (std::uint64_t seed = 1; seed <= 60; ++seed) {
+        memory::fault_rates rates;
+        rates.delay = 0.5;
+        rates.unknown_applied = rates.unknown_not_applied = rates.unknown_applied_later = 0.05;
+        cluster one(exclusive_options(rates, seed));
+        const std::vector<std::optional<outcome>> ends = write_twenty(one);
+        const auto first_failed =
+            std::find_if(ends.begin(), ends.end(), [](const auto& end) { return end.has_value(); });
+        const auto acknowledged = static_cast<std::size_t>(first_failed - ends.begin());
+        // Behind the first that fails no one is acknowledged; those that set out after the failure are not applied.
+        EXPECT_TRUE(std::all_of(first_failed, ends.end(), [](const auto& end) { return end.has_value(); }));
+        const auto under_way = std::count(ends.begin(), ends.end(), outcome::unknown);
+        EXPECT_EQ(one.store.failed(), under_way != 0);
+        one.store.faults().set_rates({});
+        one.store.reopen();
+        const std::size_t rows = rows_of(one);
+        EXPECT_GE(rows, acknowledged) << "seed " << seed;
+        EXPECT_LE(rows, acknowledged + static_cast<std::size_t>(under_way)) << "seed " << seed;
+        if (rows != 0) {
+            EXPECT_EQ(one.run(one.rows.get("shard", "last")), std::to_string(rows - 1)) << "seed " << seed;
+        }
+        if (one.commit(put_batch("shard", "a", "later")) != commit_status::applied) ADD_FAILURE() << "seed " << seed;
+        seen.insert(rows - acknowledged);
+    }
+    EXPECT_GE(seen.size(), 4U) << "of those under way none, one, and several were there";
+}
+
+TEST(memory_engine, what_a_dead_process_had_on_its_way_does_not_arrive) {
+    memory::fault_rates slow;
+    slow.delay = 1;
+    cluster one(exclusive_options(slow, 7));
+    weave::task<ports::commit_result> write = one.rows.commit(put_batch("shard", "key", "x"), durability::sync());
+    one.rows.sever();
+    EXPECT_EQ(one.failure_of(std::move(write)), errc::storage_failed);
+    EXPECT_EQ(one.failure_of(one.rows.get("shard", "key")), errc::storage_failed);
+    memory::key_value next(one.store, one.node.clock());
+    EXPECT_EQ(one.run(next.get("shard", "key")), std::nullopt);
 }
 
 TEST(memory_engine, dropped_blobs_give_their_memory_back_and_are_gone) {

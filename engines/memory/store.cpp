@@ -75,7 +75,7 @@ void store::note(std::string_view what, const ports::bytes& shard, std::uint64_t
 // ---- rows
 
 bool store::alive(const stored_row& row) const {
-    return !row.expires || clock_.wall_now() < *row.expires;
+    return !row.expires || clock_.wall_now() < *row.expires || (expiry_held_ && *expiry_held_ < *row.expires);
 }
 
 std::optional<ports::bytes> store::get(const ports::bytes& shard, const ports::bytes& key) const {
@@ -253,6 +253,38 @@ ports::commit_result store::commit_all(std::vector<ports::batch> changes) {
     for (ports::batch& change : changes) apply(std::move(change));
     sweep();
     return result;
+}
+
+void store::fail_during(std::vector<ports::batch> changes, commit_fault how) {
+    fail_for_good();
+    note("fails", changes.front().shard, static_cast<std::uint64_t>(how));
+    later_ones_lost_ = how == commit_fault::unknown_not_applied;
+    if (how == commit_fault::unknown_applied) commit_all(std::move(changes));
+    if (how == commit_fault::unknown_applied_later) arrive_late(std::move(changes));
+}
+
+void store::arrive_late(std::vector<ports::batch> changes) {
+    later_ones_lost_ = later_ones_lost_ || in_doubt_.size() == undecided_max;
+    if (!later_ones_lost_) in_doubt_.push_back(std::move(changes));
+}
+
+void store::reopen() {
+    std::vector<std::vector<ports::batch>> doubtful = std::exchange(in_doubt_, {});
+    const std::uint64_t kept = faults_.random().below(doubtful.size() + 1);
+    note("reopens with", ports::bytes(), kept);
+    doubtful.resize(kept);
+    for (std::vector<ports::batch>& one : doubtful) commit_all(std::move(one));
+    failed_ = false;
+    later_ones_lost_ = false;
+}
+
+std::chrono::microseconds store::in_order(std::chrono::microseconds there) {
+    const ports::steady_time now = clock_.now();
+    // One that is due now may not have run yet.
+    const ports::steady_time behind = last_arrival_ < now ? now : last_arrival_ + std::chrono::microseconds(1);
+    const ports::steady_time arrival = std::max(now + there, behind);
+    if (arrival > now) last_arrival_ = arrival;
+    return arrival - now;
 }
 
 ports::commit_result store::settle(const ports::bytes& shard, ports::operation_id operation) {

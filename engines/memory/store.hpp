@@ -48,6 +48,14 @@ public:
     // From then on every write throws storage_failed.
     void fail_for_good() noexcept { failed_ = true; }
     [[nodiscard]] bool failed() const noexcept { return failed_; }
+    // An exclusive store fails during a commit: that one is applied, or not, or shows only when the store is reopened
+    // which it was. So do those that arrive afterwards and were on their way already.
+    void fail_during(std::vector<ports::batch> changes, commit_fault how);
+    void arrive_late(std::vector<ports::batch> changes);
+    // As its next process opens it: of the commits that were under way when it failed a prefix is there.
+    void reopen();
+    // When a write that sets out now arrives, if it takes this long: an exclusive store takes them in their order.
+    [[nodiscard]] std::chrono::microseconds in_order(std::chrono::microseconds there);
 
     // Rows.
     [[nodiscard]] std::optional<ports::bytes> get(const ports::bytes& shard, const ports::bytes& key) const;
@@ -60,6 +68,9 @@ public:
     void commit_later(ports::batch change, std::chrono::microseconds time);
     ports::commit_result commit_all(std::vector<ports::batch> changes);
     ports::commit_result settle(const ports::bytes& shard, ports::operation_id operation);
+
+    // See key_value::hold_expiry.
+    void hold_expiry(std::optional<wall_time> at) noexcept { expiry_held_ = at; }
 
     // Blobs.
     ports::blob_ref write_blob(const ports::blob_name& name, bytes_view data, std::uint32_t crc32c);
@@ -142,11 +153,15 @@ private:
     ports::clock& clock_;
     bool exclusive_;
     bool failed_ = false;
+    bool later_ones_lost_ = false;                     // of those that were on their way when it failed
+    std::vector<std::vector<ports::batch>> in_doubt_;  // of them, those that may show at the reopening; at most 64
+    ports::steady_time last_arrival_{};
     fault_plan faults_;
     std::function<void(std::string_view)> trace_;
 
     shard_map shards_;
     std::size_t stored_rows_ = 0;
+    std::optional<wall_time> expiry_held_;
     std::size_t mortal_rows_ = 0;  // of them, those that expire
     std::uint64_t commits_ = 0;
     std::optional<ports::bytes> sweep_shard_;  // where the removal of expired rows goes on

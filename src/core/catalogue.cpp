@@ -200,7 +200,12 @@ weave::task<stream_info> catalogue::create(create_request request) {
 
 weave::task<std::optional<stream_info>> catalogue::find(std::string name) {
     check_name(name, "stream");
-    const std::optional<stream_row> row = co_await read_row(std::move(name));
+    std::optional<stream_row> row;
+    std::uint64_t before = 0;
+    do {
+        before = removed_;
+        row = co_await read_row(name);
+    } while (removed_ != before);  // it may have been this one
     if (!row) co_return std::nullopt;
     remember(row->info);
     co_return row->info;
@@ -283,9 +288,10 @@ weave::task<stream_info> catalogue::remove(std::string name) {
     require_equal(change, keys::stream_name_row(name), encode(*row));
     erase(change, keys::stream_name_row(name));
     put(change, keys::deletion_row(row->info.id), encode(rest));
-    const std::shared_ptr<stream_entry> entry = cached(row->info.id);
     co_await commit(std::move(change), name);
-    if (entry) entry->deleted = true;
+    ++removed_;
+    // Whoever has come meanwhile has it from here, or looks again.
+    if (const std::shared_ptr<stream_entry> entry = cached(row->info.id)) entry->deleted = true;
     entries_.erase(row->info.id);
     co_return row->info;
 }
@@ -323,9 +329,15 @@ weave::task<void> catalogue::forget_deletion(stream_id stream) {
 
 weave::task<std::shared_ptr<stream_entry>> catalogue::get(stream_id stream) {
     if (std::shared_ptr<stream_entry> entry = cached(stream)) co_return entry;
-    const std::optional<ports::bytes> name = co_await world_.rows.get(keys::stream_shard(stream), "n");
+    std::optional<ports::bytes> name;
     std::optional<stream_row> row;
-    if (name) row = co_await read_row(*name);
+    std::uint64_t before = 0;
+    do {
+        before = removed_;
+        name = co_await world_.rows.get(keys::stream_shard(stream), "n");
+        row.reset();
+        if (name) row = co_await read_row(*name);
+    } while (removed_ != before);  // it may have been this one
     if (!row || row->info.id != stream)
         throw error(errc::stream_deleted,
                     "stream " + (name ? "'" + *name + "'" : std::to_string(stream)) + " has been deleted");

@@ -47,6 +47,7 @@ private:
     environment& world_;
     ownership& owners_;
     std::uint64_t last_id_ = 0;
+    std::uint64_t removed_ = 0;  // how many streams, since the start: what was read before one may be of the past
     std::unordered_map<stream_id, std::shared_ptr<stream_entry>> entries_;
     std::list<stream_id> order_;  // of entries_, oldest first
 };

@@ -57,11 +57,19 @@ weave::task<commit_reply> committer::commit(commit_request request) {
         const std::shared_ptr<weave::event> other = found->second;
         co_await other->wait();
     }
+    // The storage has failed, so it stays unknown until the store is opened again, whatever the next write would say.
+    if (in_doubt_.contains(request.request))
+        throw error(errc::storage_failed, "the storage failed during this checkpoint; open the store again and ask",
+                    outcome::unknown);
     const auto mine = in_flight_.emplace(request.request, nullptr).first;
     commit_reply reply;
     std::exception_ptr failure;
     try {
         reply = co_await commit_once(std::move(request));
+    } catch (const error& refused) {
+        const bool doubtful = world_.exclusive && refused.code() == errc::storage_failed;
+        if (doubtful && refused.outcome() == outcome::unknown) in_doubt_.insert(mine->first);
+        failure = std::current_exception();
     } catch (...) {
         failure = std::current_exception();
     }
@@ -77,13 +85,14 @@ weave::task<commit_reply> committer::commit_once(commit_request request) {
     std::exception_ptr failure;
     commit_reply reply;
     const bool kept = request.has_group_row();
+    bool in_doubt = false;
     try {
         if (world_.exclusive && request.has_group_row() && too_old(request.request))
             co_return co_await answer_old(std::move(request));
         // What is opened and decided in one step is found again by its request only: by the row of a group.
         const bool one_step = std::any_of(request.transactions.begin(), request.transactions.end(),
                                           [](const decision& one) { return one.transaction.id == transaction_id(0); });
-        if (one_step && (!world_.exclusive || request.has_group_row())) {
+        if (one_step && (!world_.exclusive || kept)) {
             std::optional<commit_reply> answer = co_await group_answer(request.request);
             if (answer) co_return std::move(*answer);
         }
@@ -93,10 +102,25 @@ weave::task<commit_reply> committer::commit_once(commit_request request) {
         reply = co_await work;
     } catch (const error& refused) {
         // What was opened for this commit alone has nobody else to cancel it.
-        if (refused.outcome() != outcome::not_applied) opened.clear();
+        in_doubt = refused.outcome() != outcome::not_applied;
+        if (in_doubt) opened.clear();
         failure = std::current_exception();
     }
-    if (!failure && world_.exclusive && !kept) co_return reply;
+    if (failure && !in_doubt && world_.exclusive && kept) {
+        // What keeps it from being done again, a newer instance or the end of a stream, may have come after it was
+        // done.
+        std::optional<group_row> row = co_await read_group(request.request);
+        if (row && row->decision == group_row::kind::committed) {
+            failure = nullptr;
+            reply.transactions = std::move(row->transactions);
+        }
+    }
+    if (!failure && world_.exclusive) {
+        // Either this try did it, or an earlier one, and then what this one has opened is nobody's.
+        const std::vector<transaction_id>& done = reply.transactions;
+        const bool mine = opened.empty() || std::find(done.begin(), done.end(), opened.front().id) != done.end();
+        if (mine) co_return reply;
+    }
     if (!failure && !opened.empty()) {
         // An earlier try with this request may have been faster: then what this one opened is nobody's.
         const std::set<transaction_id> decided(reply.transactions.begin(), reply.transactions.end());
@@ -126,16 +150,41 @@ weave::task<commit_reply> committer::commit_loaded(commit_request& request) {
     for (const decision& one : request.transactions) {
         const std::shared_ptr<open_transaction> found = open_.find(one.transaction);
         if (!found || found->state != open_transaction::phase::open) open = false;
+        if (found && !found->producer.empty()) {
+            const partition_key names{found->ref.stream, 0};
+            const std::shared_ptr<partition> part = co_await parts_.load(names);
+            co_await parts_.load_producer(part, found->producer);
+            gathered = true;
+        }
         if (!found || !found->has_index_frames()) continue;
         co_await open_.gather(found);
         gathered = true;
     }
     if (gathered && !all_loaded(request)) co_await load_all(request);  // that took its time
+    if (is_last_of_its_row(request)) co_return commit_reply();
     if (!open) {
         std::optional<commit_reply> answer = co_await known_answer(request);
         if (answer) co_return std::move(*answer);
     }
     co_return co_await commit_exclusive(request);
+}
+
+// A position that was committed alone is found again in its own row, while nothing later is there.
+bool committer::is_last_of_its_row(const commit_request& request) const {
+    if (request.has_group_row() || !request.transactions.empty()) return false;
+    const auto by_this = [&request](const auto& names, const std::string& name) {
+        const auto found = names.find(name);
+        return found != names.end() && found->second.row.request == request.request;
+    };
+    for (const offset_update& one : request.offsets) {
+        const std::shared_ptr<partition> part = parts_.loaded({one.stream, one.partition});
+        return part && by_this(part->consumers, one.consumer);
+    }
+    for (const source_update& one : request.sources) {
+        const std::shared_ptr<partition> part = parts_.loaded({one.stream, 0});
+        return part && by_this(part->producers, one.producer);
+    }
+    return false;
 }
 
 // What an earlier call with this request id did, if it did something.
@@ -259,7 +308,10 @@ committer::planned_offset committer::plan_offset(const commit_request& request, 
     planned.consumer = wanted.consumer;
     if (!planned.part) throw error(errc::unavailable, "a partition was given up meanwhile; try again");
     const auto found = planned.part->consumers.find(wanted.consumer);
-    if (found == planned.part->consumers.end() || !found->second.is_newest(wanted.instance))
+    const bool known = found != planned.part->consumers.end();
+    if (known && !found->second.is_fenced(wanted.instance) && !found->second.is_newest(wanted.instance))
+        throw error(errc::unavailable, "consumer '" + wanted.consumer + "' is being taken over; try again");
+    if (!known || !found->second.is_newest(wanted.instance))
         throw error(errc::fenced, "a newer instance of consumer '" + wanted.consumer + "' has taken over partition " +
                                       std::to_string(wanted.partition));
     planned.before = found->second.row;
@@ -279,7 +331,10 @@ committer::planned_source committer::plan_source(const commit_request& request, 
     planned.producer = wanted.producer;
     if (!planned.part) throw error(errc::unavailable, "a partition was given up meanwhile; try again");
     const auto found = planned.part->producers.find(wanted.producer);
-    if (found == planned.part->producers.end() || !found->second.is_newest(wanted.instance))
+    const bool known = found != planned.part->producers.end();
+    if (known && !found->second.is_fenced(wanted.instance) && !found->second.is_newest(wanted.instance))
+        throw error(errc::unavailable, "producer '" + wanted.producer + "' is being taken over; try again");
+    if (!known || !found->second.is_newest(wanted.instance))
         throw error(errc::fenced, "a newer instance of producer '" + wanted.producer + "' has taken over");
     planned.before = found->second.row;
     planned.after = planned.before;
@@ -301,7 +356,7 @@ weave::task<commit_reply> committer::commit_exclusive(commit_request& request) {
         if (refused.outcome() == outcome::not_applied) {
             undo(made);
         } else {
-            settle_rows(made, false);
+            settle_rows(made, written::perhaps);
         }
         failure = std::current_exception();
     }
@@ -348,7 +403,7 @@ std::vector<ports::batch> committer::exclusive_batches(const commit_request& req
         row.transactions = made.reply.transactions;
         ports::batch& group = batch_for(world_, batches, keys::group_shard(request.request));
         require_absent(group, group_key);
-        put(group, group_key, encode(row), world_.clock.wall_now() + world_.options.group_row_ttl);
+        put(group, group_key, encode(row), answer_expires(request.request));
     }
     return batches;
 }
@@ -367,11 +422,17 @@ void committer::begin(const plan& made, const request_id& request) {
 }
 
 // What became of the named rows of a plan.
-void committer::settle_rows(const plan& made, bool failed) {
-    const auto tell = [failed](auto& known, const std::string& name, const request_id& request) {
+void committer::settle_rows(const plan& made, written end) {
+    const auto tell = [end](auto& known, const std::string& name, const request_id& request) {
         const auto found = known.find(name);
         if (found == known.end()) return;
-        failed ? found->second.take_back(request) : found->second.settle(request);
+        if (end == written::not_at_all) {
+            found->second.take_back(request);
+        } else {
+            found->second.settle(request);
+        }
+        // Asked again, it is not known to be there.
+        if (end == written::perhaps && found->second.row.request == request) found->second.row.request = {};
     };
     for (const planned_offset& one : made.offsets) tell(one.part->consumers, one.consumer, one.after.request);
     for (const planned_source& one : made.sources) tell(one.part->producers, one.producer, one.after.request);
@@ -383,7 +444,7 @@ void committer::undo(plan& made) {
         // The filing was part of what failed.
         one.part->tail_filed = one.part->tail_filed && one.transaction->segment != one.part->head.tail;
     }
-    settle_rows(made, true);
+    settle_rows(made, written::not_at_all);
 }
 
 void committer::finish(plan& made) {
@@ -394,7 +455,7 @@ void committer::finish(plan& made) {
     world_.counted.checkpointed += made.transactions.size();
     world_.counted.items_in += made.items;
     world_.counted.bytes_in += made.bytes;
-    settle_rows(made, false);
+    settle_rows(made, written::surely);
 }
 
 weave::task<std::optional<group_row>> committer::read_group(request_id group) {
@@ -431,7 +492,7 @@ weave::task<transaction_state> committer::find_commit(request_id request) {
     change.shard = keys::group_shard(request);
     change.operation = world_.next_operation();
     require_absent(change, group_key);
-    put(change, group_key, encode(given_up), now + world_.options.group_row_ttl);
+    put(change, group_key, encode(given_up), answer_expires(request));
     const write_result result = co_await write_shard(world_, std::move(change), durability::sync());
     if (result == write_result::applied) co_return transaction_state::not_checkpointed;
     const std::optional<group_row> stands = co_await read_group(request);
@@ -440,7 +501,14 @@ weave::task<transaction_state> committer::find_commit(request_id request) {
 }
 
 bool committer::too_old(const request_id& request) const {
-    return world_.clock.wall_now() - made_at(request) > world_.options.group_row_ttl;
+    return world_.clock.wall_now() - made_at(request) >= world_.options.group_row_ttl;
+}
+
+// Not before its request is too old, or it would be done again; a client's clock may be ahead, but it does not say how
+// long rows stay.
+wall_time committer::answer_expires(const request_id& request) const {
+    const wall_time now = world_.clock.wall_now();
+    return std::clamp(made_at(request), now, now + std::chrono::hours(24)) + world_.options.group_row_ttl;
 }
 
 // Its answer is kept no longer than this, so what has none may have been committed, or given up, before.

@@ -15,6 +15,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -93,7 +94,9 @@ private:
 
     weave::task<commit_reply> commit_once(commit_request request);
     [[nodiscard]] bool too_old(const request_id& request) const;
+    [[nodiscard]] wall_time answer_expires(const request_id& request) const;
     weave::task<commit_reply> answer_old(commit_request request);
+    [[nodiscard]] bool is_last_of_its_row(const commit_request& request) const;
     weave::task<std::optional<commit_reply>> known_answer(const commit_request& request);
     // The caller keeps the request until the task ends.
     weave::task<commit_reply> commit_loaded(commit_request& request);
@@ -108,7 +111,8 @@ private:
     weave::task<commit_reply> commit_exclusive(commit_request& request);
     std::vector<ports::batch> exclusive_batches(const commit_request& request, plan& made);
     void begin(const plan& made, const request_id& request);
-    void settle_rows(const plan& made, bool failed);
+    enum class written : std::uint8_t { surely, perhaps, not_at_all };
+    void settle_rows(const plan& made, written end);
     void undo(plan& made);
     void finish(plan& made);
 
@@ -145,6 +149,7 @@ private:
     std::map<request_id, std::shared_ptr<weave::event>, std::less<>,
              weave::recycling_allocator<std::pair<const request_id, std::shared_ptr<weave::event>>>>
         in_flight_;
+    std::set<request_id> in_doubt_;  // under way when the storage failed: no more than there were then
 };
 
 }  // namespace tstreams::core

@@ -57,7 +57,7 @@ weave::task<attached_partition> consumers::attach_one(const attach_consumer_requ
     if (known) {
         row = co_await fence_older(part, request.consumer);
     } else {
-        row.instance = world_.next_instance(0);
+        row.instance = world_.next_instance(0, part->owner->epoch());
     }
     if (!known || request.reset) row.position = begin;
     row.updated_at = world_.clock.wall_now();
@@ -87,7 +87,8 @@ weave::task<weave::mutex::guard> consumers::settled_gate(std::shared_ptr<partiti
 // Needs the gate. From here on no older instance changes the row; what one has handed over is awaited, for it may fail
 // yet. Returns the row with the next instance.
 weave::task<offset_row> consumers::fence_older(std::shared_ptr<partition> part, std::string consumer) {
-    const std::uint64_t next = world_.next_instance(part->consumers.find(consumer)->second.row.instance);
+    const std::uint64_t former = part->consumers.find(consumer)->second.row.instance;
+    const std::uint64_t next = world_.next_instance(former, part->owner->epoch());
     part->consumers.find(consumer)->second.newest = next;
     while (!world_.stopping && !part->consumers[consumer].under_way.empty())
         co_await sleep_until(world_, world_.clock.now() + write_pause);
@@ -107,6 +108,7 @@ weave::task<void> consumers::store(std::shared_ptr<partition> part, std::string 
     const bool known = part->consumers.contains(consumer);
     const request_id by{world_.clock.random(), world_.clock.random()};
     part->consumers[consumer].hand_over(by, row);
+    part->consumers[consumer].newest = row.instance;
     write_result result = write_result::unavailable;
     std::exception_ptr failure;
     try {
@@ -164,7 +166,15 @@ weave::task<attached_producer> consumers::attach_producer(attach_producer_reques
     next.instance = newest;
     ports::batch change = make_batch(world_, keys::head_shard(key), part->owner->epoch());
     put(change, keys::producer_row(request.producer), encode(next));
-    const write_result result = co_await parts_.write(part, std::move(change), part->stream->info.durability);
+    write_result result = write_result::unavailable;
+    std::exception_ptr failure;
+    try {
+        result = co_await parts_.write(part, std::move(change), part->stream->info.durability);
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    part->producers[request.producer].newest = 0;  // where that failed the older one goes on
+    if (failure) std::rethrow_exception(failure);
     if (result != write_result::applied)
         throw error(errc::unavailable, "producer '" + request.producer + "': the engine cannot be reached; try again");
     part->producers[request.producer].row = next;
@@ -253,7 +263,8 @@ weave::task<void> consumers::set(stream_id stream, std::string consumer, std::ve
         const auto found = part->consumers.find(consumer);
         offset_row row;
         if (found != part->consumers.end()) row = found->second.row;
-        row.instance = world_.next_instance(row.instance);  // fences whoever reads under this name
+        row.instance =
+            world_.next_instance(row.instance, part->owner->epoch());  // fences whoever reads under this name
         row.position = positions[i].after;
         row.updated_at = world_.clock.wall_now();
         co_await store(part, consumer, row);
@@ -275,13 +286,32 @@ weave::task<void> consumers::remove(stream_id stream, std::string consumer, bool
                     quoted(consumer) + " has no stored offset in stream '" + parts.front()->stream->info.name + "'");
     for (const std::shared_ptr<partition>& part : parts) {
         weave::mutex::guard gate = co_await settled_gate(part, consumer);
-        if (part->consumers.erase(consumer) == 0) continue;
-        ports::batch change = make_batch(world_, keys::head_shard(part->key), part->owner->epoch());
-        erase(change, keys::offset_row(consumer));
-        const write_result result = co_await parts_.write(part, std::move(change), part->stream->info.durability);
-        if (result != write_result::applied)
-            throw error(errc::unavailable, quoted(consumer) + ": the engine cannot be reached; try again");
+        if (!part->consumers.contains(consumer)) continue;
+        // Until the row is gone a reader could move it, and bring it back.
+        std::ignore = co_await fence_older(part, consumer);
+        co_await erase_row(part, consumer);
     }
+}
+
+// Needs the gate.
+weave::task<void> consumers::erase_row(std::shared_ptr<partition> part, std::string consumer) {
+    ports::batch change = make_batch(world_, keys::head_shard(part->key), part->owner->epoch());
+    erase(change, keys::offset_row(consumer));
+    write_result result = write_result::unavailable;
+    std::exception_ptr failure;
+    try {
+        result = co_await parts_.write(part, std::move(change), part->stream->info.durability);
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    if (!failure && result == write_result::applied) {
+        part->consumers.erase(consumer);
+        ++part->offsets_deleted;
+        co_return;
+    }
+    part->consumers[consumer].newest = 0;
+    if (failure) std::rethrow_exception(failure);
+    throw error(errc::unavailable, quoted(consumer) + ": the engine cannot be reached; try again");
 }
 
 }  // namespace tstreams::core

@@ -29,6 +29,7 @@ public:
 private:
     weave::task<attached_partition> attach_one(const attach_consumer_request& request, std::size_t index);
     weave::task<offset_row> fence_older(std::shared_ptr<partition> part, std::string consumer);
+    weave::task<void> erase_row(std::shared_ptr<partition> part, std::string consumer);
     weave::task<void> store(std::shared_ptr<partition> part, std::string consumer, offset_row row);
     weave::task<std::vector<std::shared_ptr<partition>>> all_parts(stream_id stream);
     void check_not_live(const partition& part, const std::string& consumer, bool take_over) const;

@@ -114,12 +114,14 @@ struct environment {
         for (const auto& [number, one] : sleeping) one->set();
     }
 
-    // The number of an instance of a name: above `former`, which is zero for a name that is new, and above every one
-    // given before, so that nobody who had a deleted name is taken for its new owner.
-    [[nodiscard]] std::uint64_t next_instance(std::uint64_t former) noexcept {
+    // The number of an instance of a name: above `former`, which is zero for a name that is new, and unlike every one
+    // given before, so that nobody who had a deleted name is taken for its new owner. The epoch keeps apart what
+    // brokers give that cannot know of each other: where the clock was set back, the time of day does not.
+    [[nodiscard]] std::uint64_t next_instance(std::uint64_t former, std::uint64_t epoch) noexcept {
+        constexpr unsigned epoch_bits = 12;
         const auto now = static_cast<std::uint64_t>(clock.wall_now().time_since_epoch().count());
-        last_instance = std::max({former, last_instance, now}) + 1;
-        return last_instance;
+        last_instance = std::max({former >> epoch_bits, last_instance, now}) + 1;
+        return last_instance << epoch_bits | (epoch & ((std::uint64_t{1} << epoch_bits) - 1));
     }
 
     // Every operation of a broker has another name.

@@ -3,11 +3,12 @@
 #include "core/test_world.hpp"
 
 #include <deque>
+#include <set>
 
 namespace tstreams::core {
 namespace {
 
-// Holds writes to several shards until they are let go.
+// Holds writes until they are let go.
 class held_rows final : public ports::key_value {
 public:
     held_rows(test_world& world) : world_(world) {}
@@ -33,7 +34,9 @@ public:
         return world_.rows.scan(std::move(range));
     }
     weave::task<ports::commit_result> commit(ports::batch change, durability level) override {
-        return world_.rows.commit(std::move(change), level);
+        std::vector<ports::batch> changes;
+        changes.push_back(std::move(change));
+        return commit_all(std::move(changes), level);
     }
     weave::task<ports::commit_result> commit_all(std::vector<ports::batch> changes, durability level) override {
         if (holding_) {
@@ -99,6 +102,7 @@ struct names : testing::Test {
 
     test_world world;
     held_rows rows{world};
+    ports::steady_time began = world.simulation.now();
 };
 
 TEST_F(names, one_that_is_deleted_and_made_again_fences_who_had_it) {
@@ -131,6 +135,27 @@ TEST_F(names, source_positions_that_failed_one_behind_the_other_were_never_there
     }
 }
 
+TEST(named_row, what_is_stored_stays_whatever_becomes_known_of_earlier_changes_later) {
+    const auto position = [](std::uint64_t value) {
+        offset_row row;
+        row.position = transaction_id(value);
+        return row;
+    };
+    const request_id first{1, 1};
+    const request_id second{1, 2};
+    const request_id third{1, 3};
+    named_row<offset_row> known;
+    known.hand_over(first, position(1));
+    known.hand_over(second, position(2));
+    known.settle(second);
+    known.hand_over(third, position(3));
+    known.take_back(first);
+    EXPECT_EQ(known.row.position, transaction_id(3));
+    known.take_back(third);
+    EXPECT_EQ(known.row.position, transaction_id(2));
+    EXPECT_TRUE(known.under_way.empty());
+}
+
 TEST_F(names, a_new_producer_is_told_no_position_that_fails_later) {
     const stream_info stream = world.make_stream("orders");
     const attached_producer old = attach_producer(stream);
@@ -142,7 +167,7 @@ TEST_F(names, a_new_producer_is_told_no_position_that_fails_later) {
     EXPECT_FALSE(fresh->has_value());
     // It counts already.
     EXPECT_EQ(code_of([&] { world.run(world.service->commit(at_source(stream, old.instance, "line 4"))); }),
-              errc::fenced);
+              errc::unavailable);
     rows.let_go(2);
     world.simulation.run_for(10ms);
     EXPECT_EQ(code_of([&] { (*one)->get(); }), errc::no_space);
@@ -169,13 +194,83 @@ TEST_F(names, a_new_consumer_begins_at_no_position_that_fails_later) {
     const auto fresh = start(world.service->attach_consumer(request));
     EXPECT_FALSE(fresh->has_value());
     EXPECT_EQ(code_of([&] { world.run(world.service->commit(at_offset(stream, old.instance, second))); }),
-              errc::fenced);
+              errc::unavailable);
     rows.let_go(1);
     world.simulation.run_for(10ms);
     EXPECT_EQ(code_of([&] { (*moved)->get(); }), errc::no_space);
     EXPECT_EQ((*fresh)->get().front().position, first);
     world.restart_on(rows);
     EXPECT_EQ(world.attach(stream, "billing").position, first);
+}
+
+TEST_F(names, one_that_is_being_deleted_is_not_brought_back_by_who_had_it) {
+    for (const std::size_t failing : {0U, 1U}) {
+        const stream_info stream = world.make_stream("orders" + std::to_string(failing));
+        const transaction_id first = world.send(stream, "a");
+        const attached_partition old = world.attach(stream, "billing");
+        rows.hold();
+        const auto deleted = start(world.service->delete_offset(stream.id, "billing", true));
+        const auto moved = start(world.service->commit(at_offset(stream, old.instance, first)));
+        ASSERT_TRUE(moved->has_value());
+        EXPECT_EQ(code_of([&] { (*moved)->get(); }), errc::unavailable);
+        rows.let_go(failing);
+        world.simulation.run_for(10ms);
+        EXPECT_EQ((*deleted)->failure() != nullptr, failing == 1);
+        const std::vector<offset_info> left = world.run(world.service->list_offsets(stream.id, "billing"));
+        EXPECT_EQ(left.size(), failing);
+        // Not deleted, its reader goes on.
+        if (failing == 1) world.run(world.service->commit(at_offset(stream, old.instance, first)));
+    }
+}
+
+TEST_F(names, a_takeover_that_fails_fences_nobody) {
+    const stream_info stream = world.make_stream("orders");
+    const transaction_id first = world.send(stream, "a");
+    const attached_partition mine = world.attach(stream, "billing");
+    const attached_producer feeder = attach_producer(stream);
+    attach_consumer_request request;
+    request.session = world.session;
+    request.stream = stream.id;
+    request.consumer = "billing";
+    request.partitions.push_back(0);
+    request.starts.emplace_back();
+    for (const std::size_t failing : {1U, 0U}) {
+        rows.hold();
+        const auto consumer = start(world.service->attach_consumer(request));
+        EXPECT_EQ(code_of([&] { world.run(world.service->commit(at_offset(stream, mine.instance, first))); }),
+                  errc::unavailable);
+        rows.let_go(failing);
+        world.simulation.run_for(10ms);
+        rows.hold();
+        const auto producer = start(world.service->attach_producer(attaching(stream)));
+        EXPECT_EQ(code_of([&] { world.run(world.service->commit(at_source(stream, feeder.instance, "line 1"))); }),
+                  errc::unavailable);
+        rows.let_go(failing);
+        world.simulation.run_for(10ms);
+        EXPECT_EQ((*consumer)->failure() != nullptr, failing == 1);
+        EXPECT_EQ((*producer)->failure() != nullptr, failing == 1);
+        if (failing == 1) {
+            world.run(world.service->commit(at_offset(stream, mine.instance, first)));
+            world.run(world.service->commit(at_source(stream, feeder.instance, "line 1")));
+        }
+    }
+    EXPECT_EQ(code_of([&] { world.run(world.service->commit(at_offset(stream, mine.instance, first))); }),
+              errc::fenced);
+    EXPECT_EQ(code_of([&] { world.run(world.service->commit(at_source(stream, feeder.instance, "line 2"))); }),
+              errc::fenced);
+}
+
+TEST_F(names, an_instance_is_given_once_although_the_clock_is_set_back) {
+    const stream_info stream = world.make_stream("orders");
+    std::set<std::uint64_t> given;
+    for (int round = 0; round < 3; ++round) {
+        for (int i = 0; i < 50; ++i) {
+            EXPECT_TRUE(given.insert(world.attach(stream, "billing").instance).second);
+            world.run(world.service->delete_offset(stream.id, "billing", true));
+        }
+        world.clock.shift -= world.simulation.now() - std::exchange(began, world.simulation.now());
+        world.restart_on(rows);
+    }
 }
 
 }  // namespace

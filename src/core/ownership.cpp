@@ -48,6 +48,8 @@ weave::task<void> slot::take() {
 }
 
 std::optional<std::uint64_t> slot::try_mint(wall_time now, std::uint64_t last, unsigned shift) {
+    // The end settles the ceiling at what was given until then.
+    if (world_.stopping) return std::nullopt;
     const auto micros = static_cast<std::uint64_t>(now.time_since_epoch().count());
     // Slots count ids of 64 bits whose upper 54 are microseconds; other kinds of id keep another share of them.
     const std::uint64_t next = std::max(micros << shift, last + 1);
@@ -58,13 +60,22 @@ std::optional<std::uint64_t> slot::try_mint(wall_time now, std::uint64_t last, u
     if (row_.ceiling - as_slot_id < reserve << 10 && !raising_ && !world_.stopping) {
         // Ahead of need, so that nobody waits for it. A failure shows when the ceiling is reached.
         raising_ = true;
-        world_.tasks.run(raise_ceiling(as_slot_id), "raising the id ceiling");
+        world_.tasks.run(raise_ahead(shared_from_this(), as_slot_id), "raising the id ceiling");
     }
     return next;
 }
 
+// In the background a slot that is lost meanwhile has nobody else to keep it.
+weave::task<void> slot::raise_ahead(std::shared_ptr<slot> self, std::uint64_t last) {
+    co_await self->raise_ceiling(last);
+}
+
 weave::task<void> slot::raise_ceiling(std::uint64_t last) {
     weave::mutex::guard held_gate = co_await gate_.lock();
+    if (world_.stopping) {
+        raising_ = false;
+        throw error(errc::shutting_down, "the store is being closed");
+    }
     const auto now = static_cast<std::uint64_t>(world_.clock.wall_now().time_since_epoch().count());
     const auto ahead = static_cast<std::uint64_t>(world_.options.ids_ahead.count()) * 1000;
     const std::uint64_t base = std::max(now, last >> 10);

@@ -17,14 +17,17 @@
 namespace tstreams::core {
 
 // An ownership of a slot. `lost` is final; a later ownership is another object.
-class slot {
+class slot : public std::enable_shared_from_this<slot> {
 public:
     slot(environment& world, slot_number number) : world_(world), number_(number), gate_(world.executor) {}
 
     [[nodiscard]] slot_number number() const noexcept { return number_; }
     [[nodiscard]] std::uint64_t epoch() const noexcept { return row_.epoch; }
-    // Ids below were given by former owners.
+    // Ids below were given before: by former owners, or in a partition that was given up since.
     [[nodiscard]] transaction_id floor() const noexcept { return floor_; }
+    // A partition is given up, and with it the memory of what was opened in it and not checkpointed. Ids can run ahead
+    // of the time, so they need not be higher when it is loaded again.
+    void not_again(transaction_id last) noexcept { floor_ = std::max(floor_, last); }
     // False once a newer owner is known, or the lease may have run out.
     [[nodiscard]] bool held() const noexcept;
     void lose() noexcept { lost_ = true; }
@@ -42,6 +45,7 @@ public:
     std::optional<ports::lease> lease;
 
 private:
+    static weave::task<void> raise_ahead(std::shared_ptr<slot> self, std::uint64_t last);
     weave::task<bool> store(slot_row next);
 
     environment& world_;

@@ -79,6 +79,7 @@ struct named_row {
     struct change {
         request_id by;
         Row before;
+        bool overtaken = false;  // a later one is stored: whether this one was does not matter to the row any more
     };
 
     Row row;
@@ -88,17 +89,29 @@ struct named_row {
     [[nodiscard]] bool is_newest(std::uint64_t instance) const noexcept {
         return instance == std::max(row.instance, newest);
     }
-    void hand_over(const request_id& by, Row next) { under_way.push_back({by, std::exchange(row, std::move(next))}); }
-    // It is stored, or nobody knows and the engine has failed.
+    // Neither is true of an older one while a newer one is being attached: that may fail, and then the older one goes
+    // on.
+    [[nodiscard]] bool is_fenced(std::uint64_t instance) const noexcept {
+        return newest == 0 && instance != row.instance;
+    }
+    void hand_over(const request_id& by, Row next) {
+        under_way.push_back({by, std::exchange(row, std::move(next)), false});
+    }
+    // It is stored, or nobody knows and the engine has failed. The answers to earlier ones may come later.
     void settle(const request_id& by) {
-        std::erase_if(under_way, [&](const change& one) { return one.by == by; });
+        for (auto one = under_way.begin(); one != under_way.end(); ++one) {
+            if (one->by != by) continue;
+            for (auto earlier = under_way.begin(); earlier != one; ++earlier) earlier->overtaken = true;
+            under_way.erase(one);
+            return;
+        }
     }
     // It is surely not stored.
     void take_back(const request_id& by) {
         for (auto one = under_way.begin(); one != under_way.end(); ++one) {
             if (one->by != by) continue;
             const auto next = std::next(one);
-            (next == under_way.end() ? row : next->before) = std::move(one->before);
+            if (!one->overtaken) (next == under_way.end() ? row : next->before) = std::move(one->before);
             under_way.erase(one);
             return;
         }
@@ -140,6 +153,7 @@ public:
     undecided_map undecided;
     std::map<std::string, consumer_entry, std::less<>> consumers;  // as far as they have been touched
     std::map<std::string, producer_entry, std::less<>> producers;  // only in partition 0
+    std::uint64_t offsets_deleted = 0;                             // how many, since it was loaded
 
     // The highest checkpointed id before which nothing is undecided.
     [[nodiscard]] transaction_id visible_end() const noexcept { return visible_end_; }

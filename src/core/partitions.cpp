@@ -182,9 +182,14 @@ weave::task<void> partitions::load_prepared(std::shared_ptr<partition> part) {
 
 weave::task<void> partitions::load_consumer(std::shared_ptr<partition> part, std::string consumer) {
     if (part->consumers.contains(consumer)) co_return;
-    const std::optional<ports::bytes> value =
-        co_await world_.rows.get(keys::head_shard(part->key), keys::offset_row(consumer));
-    if (!value || part->consumers.contains(consumer)) co_return;
+    std::optional<ports::bytes> value;
+    std::uint64_t before = 0;
+    do {
+        before = part->offsets_deleted;
+        value = co_await world_.rows.get(keys::head_shard(part->key), keys::offset_row(consumer));
+        if (part->consumers.contains(consumer)) co_return;
+    } while (part->offsets_deleted != before);  // it may have been this one
+    if (!value) co_return;
     consumer_entry entry;
     entry.row = decode<offset_row>(*value);
     const bool pending = entry.row.pending.has_value();
@@ -293,6 +298,7 @@ weave::task<void> partitions::confirm(std::shared_ptr<partition> part) {
 void partitions::drop(const std::shared_ptr<partition>& part) {
     if (part->dropped) return;
     part->dropped = true;
+    part->owner->not_again(part->last_id);
     if (on_drop) on_drop(part);
     part->wake_all();
     const auto found = table_.find(part->key);

@@ -127,7 +127,8 @@ weave::task<read_reply> reader::read(read_request request) {
         world_.counted.bytes_out += row.bytes;
         reply.transactions.push_back(to_stored(id, std::move(row)));
     }
-    // Retention may have removed rows while this waited: then the reply would have a hole.
+    // Retention, or the end of the stream, may have removed rows while this waited: then the reply would have a hole.
+    if (part->stream->deleted) throw error(errc::stream_deleted, place_of(*part) + ": the stream has been deleted");
     check_position(*part, request.after);
     reply.end = last >= known_end || rows.empty();
     if (reply.end) {
@@ -251,7 +252,12 @@ weave::task<service::found_transaction> reader::find(partition_key key, transact
     const std::uint32_t segment = co_await parts_.segment_behind(part, transaction_id(id.value() - 1));
     const std::optional<ports::bytes> value =
         co_await world_.rows.get(keys::segment_shard(key, segment), keys::transaction_row(id));
-    if (!value) co_return found;
+    if (!value) {
+        // It may have been removed while this waited.
+        if (part->stream->deleted) throw error(errc::stream_deleted, place_of(*part) + ": the stream has been deleted");
+        if (id <= part->head.last_removed) found.info.state = transaction_state::gone;
+        co_return found;
+    }
     transaction_row row = decode<transaction_row>(*value);
     if (row.state == transaction_row::kind::prepared) {
         found.info.state = transaction_state::open;

@@ -43,9 +43,11 @@ clock_verdict judge(const clock_row& last, const ports::machine_time& machine, w
     // Kept right now and then, the difference is an absence. An earlier time than known removes only less, so
     // there it is enough that the clock is right now.
     if (kept_right && (behind || last.synchronised)) return seen;
-    const wall_time since = std::min(last.held_since.value_or(now), now);
-    if (behind || seen.jump - (now - since) <= longest_absence) {
-        seen.ends = since + quarantine;
+    seen.since = std::min(last.held_since.value_or(now), now);
+    // A clock that was behind when this began has been set once more: the day is one by the clock as it is now.
+    if (!behind && seen.since < last.believed) seen.since = now;
+    if (behind || seen.jump <= longest_absence + quarantine) {
+        seen.ends = seen.since + quarantine;
         if (now >= *seen.ends) return seen;
     }
     seen.holds = true;
@@ -83,9 +85,11 @@ weave::task<void> retention_clock::look() {
     }
     if (seen.holds) {
         hold(seen, set_while_open, now);
+        // The day does not begin before a start by the clock that was set: so far the store goes by another one.
+        if (set_while_open) co_return;
         clock_row held = *row_;
-        held.held_since = std::min(held.held_since.value_or(now), now);
-        info_.since = *held.held_since;
+        held.held_since = seen.since;
+        info_.since = seen.since;
         if (held != *row_) co_await try_to_store(std::move(held));
         co_return;
     }
@@ -105,11 +109,13 @@ weave::task<void> retention_clock::accept() {
 
 void retention_clock::hold(const clock_verdict& seen, bool set_while_open, wall_time now) {
     const bool begins = !info_.holding;
+    if (begins) info_.since = now;
     if (!row_) row_ = believed_now(world_.clock.machine(), now);
     info_.holding = true;
     info_.jump = std::chrono::duration_cast<std::chrono::seconds>(seen.jump);
     info_.ends = seen.ends;
     world_.expiry_frozen = believed_;
+    world_.rows.hold_expiry(believed_);
     const bool ahead = seen.jump > seen.jump.zero();
     const std::string far = in_words(seen.jump) + (ahead ? " ahead of " : " behind ");
     if (set_while_open)
@@ -126,6 +132,7 @@ void retention_clock::hold(const clock_verdict& seen, bool set_while_open, wall_
 void retention_clock::go_on(wall_time now) {
     believed_ = now;
     world_.expiry_frozen.reset();
+    world_.rows.hold_expiry(std::nullopt);
     if (!info_.holding) return;
     info_ = retention_info();
     if (world_.options.on_notice) world_.options.on_notice("retention goes on: the clock is believed again");

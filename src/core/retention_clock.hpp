@@ -19,6 +19,7 @@ namespace tstreams::core {
 struct clock_verdict {
     bool holds = false;
     std::chrono::microseconds jump{0};  // of the clock, against what was to be expected
+    wall_time since;                    // the day that it has to wait began then
     std::optional<wall_time> ends;      // it is believed from then on, if it goes on like this
 };
 

@@ -89,6 +89,21 @@ TEST(clock_judgement, backwards_holds_for_a_day) {
     EXPECT_FALSE(judge(row, machine(back + 25h), back + 25h).holds);
 }
 
+TEST(clock_judgement, a_day_of_holding_is_one_by_the_clock_as_it_is) {
+    clock_row row = known();
+    row.held_since = then - 5h;  // it was behind, and is ahead now
+    const wall_time ahead = then + 5 * day;
+    const clock_verdict seen = judge(row, machine(ahead), ahead);
+    EXPECT_TRUE(seen.holds);
+    EXPECT_EQ(seen.ends, ahead + day);
+    // However long ago it began, what is ahead by years is not believed.
+    const wall_time far = then + 5 * year;
+    EXPECT_FALSE(judge(row, machine(far), far).ends.has_value());
+    row.held_since = then + 5h;
+    EXPECT_TRUE(judge(row, machine(far), far).holds);
+    EXPECT_FALSE(judge(row, machine(far), far).ends.has_value());
+}
+
 class holding : public testing::Test {
 protected:
     holding() : world(noticing()) {}
@@ -153,6 +168,43 @@ TEST_F(holding, nothing_is_lost_to_a_clock_that_is_wrong_by_years) {
     EXPECT_LT(world.store.stored_rows(), rows);
 }
 
+TEST_F(holding, answers_outlive_a_clock_that_is_wrong_by_years) {
+    fill();
+    commit_request request;
+    request.request = world.next_request(true);
+    request.transactions.push_back(world.decide({}, {"once"}));
+    request.transactions.back().open.stream = stream.id;
+    const auto ask = [&] {
+        request.session = world.session;
+        return world.run(world.service->commit(request)).transactions;
+    };
+    const std::vector<transaction_id> first = ask();
+    for (const std::chrono::microseconds shift : {5 * year, -5 * year}) {
+        reopen_after(shift);
+        // So many that the engine looks at every row meanwhile.
+        for (int i = 0; i < 2000; ++i) world.send(stream, "more");
+        EXPECT_EQ(retention().holding, shift.count() > 0);
+        EXPECT_EQ(ask(), first);
+    }
+    world.simulation.run_for(2h);
+    EXPECT_EQ(code_of(ask), errc::outcome_unknown);
+}
+
+TEST_F(holding, an_answer_is_kept_until_its_request_is_too_old_although_the_clients_clock_is_ahead) {
+    fill();
+    commit_request request;
+    request.request = make_request_id(world.clock.wall_now() + 2h, true, 1, 2);
+    request.transactions.push_back(world.decide({}, {"once"}));
+    request.transactions.back().open.stream = stream.id;
+    request.session = world.session;
+    const commit_reply first = world.run(world.service->commit(request));
+    world.simulation.run_for(2h);
+    for (int i = 0; i < 2000; ++i) world.send(stream, "more");
+    EXPECT_EQ(world.run(world.service->commit(request)).transactions, first.transactions);
+    world.simulation.run_for(1h);
+    EXPECT_EQ(code_of([&] { world.run(world.service->commit(request)); }), errc::outcome_unknown);
+}
+
 TEST_F(holding, goes_on_when_the_operator_says_so) {
     fill();
     reopen_after(5 * year);
@@ -203,6 +255,22 @@ TEST_F(holding, a_time_service_ends_it) {
     world.simulation.run_for(20s);
     EXPECT_FALSE(retention().holding);
     EXPECT_LT(world.store.stored_rows(), rows);
+}
+
+TEST_F(holding, a_clock_that_was_set_while_the_store_was_open_is_no_more_believed_when_it_is_reopened) {
+    for (const std::chrono::microseconds wrong : {5 * year, 60 * day}) {
+        fill();
+        world.clock.set_since = wrong;
+        world.simulation.run_for(20s);
+        EXPECT_TRUE(retention().holding);
+        world.clock.set_since = 0s;
+        reopen_after(wrong);
+        EXPECT_TRUE(retention().holding);
+        EXPECT_GE(world.store.stored_rows(), rows);
+        reopen_after(-wrong);
+        world.run(world.service->accept_clock());
+        world.run(world.service->delete_stream("orders"));
+    }
 }
 
 TEST_F(holding, a_clock_that_is_set_while_the_store_is_open_is_a_warning) {

@@ -2,7 +2,9 @@
 //
 // All calls run on the broker's executor. Arguments are values, so that a request can be sent, kept and repeated.
 // Failures throw tstreams::error with its outcome. Requests that write carry a request id; asking again with the
-// same id gives the same answer and never acts twice.
+// same id gives the same answer and never acts twice. What a commit of one member did is kept in the row of that
+// member: as long as that is there, and for a position while nothing later is. One that is to be asked again although
+// it opens and checkpoints in one step, or holds a source position alone, has an id that says that its answer is kept.
 #pragma once
 
 #include <tstreams/error.hpp>

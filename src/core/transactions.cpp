@@ -55,10 +55,13 @@ weave::task<std::shared_ptr<open_transaction>> transactions::open(open_request r
     std::shared_ptr<session> client = clients_.get(request.session);
     std::shared_ptr<partition> part = parts_.loaded(key);
     if (!part) part = co_await parts_.load(key);
+    std::shared_ptr<partition> names;  // held, so that it is not given up before the producer is checked
     if (!request.producer.empty()) {
         const partition_key first{request.stream, 0};
-        const std::shared_ptr<partition> names = co_await parts_.load(first);
+        names = co_await parts_.load(first);
         co_await parts_.load_producer(names, request.producer);
+        if (!names->producers.contains(request.producer))
+            throw error(errc::fenced, "there is no producer '" + request.producer + "'; attach it first");
     }
     std::optional<std::uint64_t> id;
     wall_time now;
@@ -158,9 +161,12 @@ std::shared_ptr<open_transaction> transactions::find(const transaction_ref& ref)
 void transactions::check_producer(stream_id stream, const std::string& producer, std::uint64_t instance) {
     if (producer.empty()) return;
     const std::shared_ptr<partition> names = parts_.loaded({stream, 0});
-    if (!names) return;  // nobody attached since it was given up: nobody newer either
+    if (!names || !names->producers.contains(producer))
+        throw error(errc::unavailable, "producer '" + producer + "': its partition was given up meanwhile; try again");
     const auto found = names->producers.find(producer);
-    if (found != names->producers.end() && !found->second.is_newest(instance))
+    if (!found->second.is_fenced(instance) && !found->second.is_newest(instance))
+        throw error(errc::unavailable, "producer '" + producer + "' is being taken over; try again");
+    if (!found->second.is_newest(instance))
         throw error(errc::fenced, "a newer instance of producer '" + producer + "' has taken over");
 }
 

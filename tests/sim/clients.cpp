@@ -18,23 +18,28 @@ std::string pack(const std::string& payload, int from, int to) {
     return frame;
 }
 
-// The same call may do better later.
+}  // namespace
+
 bool passing(errc code) {
     switch (code) {
         case errc::unavailable:
         case errc::not_owner:
         case errc::shutting_down:
+        case errc::session_ended:  // says nothing of earlier tries
         case errc::overloaded:
         case errc::timed_out:
         case errc::outcome_unknown:
-        case errc::invalid_state:  // being decided, by the same request asked before
+        case errc::storage_failed:  // until somebody opens it again
+        case errc::invalid_state:   // being decided, by the same request asked before
             return true;
         default:
             return false;
     }
 }
 
-}  // namespace
+bool ends_session(errc code) {
+    return code == errc::shutting_down || code == errc::session_ended;
+}
 
 std::string show(const partition_key& key, transaction_id id) {
     return std::to_string(key.stream % 1000) + "/" + std::to_string(key.partition) + "/" + std::to_string(id.value());
@@ -55,9 +60,15 @@ partition_key client::output(std::uint64_t partition) const {
 std::string client::next_payload() {
     return name_ + "-" + std::to_string(++payloads_);
 }
-request_id client::next_request() {
+request_id client::next_request(bool answer_kept) {
     const std::uint64_t high = node_.clock().random();
-    return core::make_request_id(node_.clock().wall_now(), false, high, node_.clock().random());
+    // One that agrees with the broker's to within the hour.
+    const wall_time now = world_.exclusive() ? world_.at(0)->clock.wall_now() : node_.clock().wall_now();
+    return core::make_request_id(now, answer_kept, high, node_.clock().random());
+}
+partition_key client::somewhere() {
+    if (shared_.brief && world_.chance(0.4)) return {shared_.brief->id, static_cast<partition_number>(world_.below(2))};
+    return input(world_.below(2));
 }
 
 weave::task<void> client::rest(std::chrono::microseconds time) {
@@ -69,14 +80,14 @@ weave::task<void> client::rest(std::chrono::microseconds time) {
 
 host_ptr client::owner_of(const partition_key& key) {
     const auto [route, fresh] = routes_.try_emplace(key, 0);
-    if (fresh || world_.chance(0.1)) route->second = world_.below(addresses);
+    if (fresh || world_.chance(0.1)) route->second = world_.below(world_.addresses());
     return world_.at(route->second);
 }
 
 void client::learn(const partition_key& key, const error& failure) {
     const bool elsewhere =
         failure.code() == errc::not_owner || (failure.code() == errc::timed_out && world_.chance(0.5));
-    if (elsewhere) routes_[key] = (routes_[key] + 1) % addresses;
+    if (elsewhere) routes_[key] = (routes_[key] + 1) % world_.addresses();
 }
 
 weave::task<core::session_id> client::session_at(host_ptr there) {
@@ -97,7 +108,7 @@ weave::task<void> client::keep_alive() {
             log("falls silent");
             co_await world_.pause(node_, 7s);
         }
-        for (std::size_t address = 0; address < addresses; ++address) {
+        for (std::size_t address = 0; address < world_.addresses(); ++address) {
             const host_ptr there = world_.at(address);
             const auto found = sessions_.find(there.get());
             if (found == sessions_.end()) continue;
@@ -107,7 +118,7 @@ weave::task<void> client::keep_alive() {
             try {
                 co_await world_.ask<void>(node_, there, std::move(work));
             } catch (const error& failure) {
-                if (failure.code() == errc::shutting_down) sessions_.erase(there.get());
+                if (ends_session(failure.code())) sessions_.erase(there.get());
             }
         }
     }
@@ -115,8 +126,13 @@ weave::task<void> client::keep_alive() {
 
 // ---- writing
 
-weave::task<std::optional<client::held>> client::open(partition_key where, std::string payload) {
+weave::task<std::optional<client::held>> client::open(partition_key where, std::string payload,
+                                                      std::optional<feeding> by) {
     held made;
+    if (by) {
+        made.producer = by->producer;
+        made.instance = by->instance;
+    }
     made.payload = std::move(payload);
     made.owner = owner_of(where);
     made.asked = world_.now();
@@ -126,6 +142,8 @@ weave::task<std::optional<client::held>> client::open(partition_key where, std::
         request.session = made.session;
         request.stream = where.stream;
         request.partition = where.partition;
+        request.producer = made.producer;
+        if (by) request.producer_instance = instance_of(*by);
         std::function<weave::task<core::open_reply>(core::broker&)> work = [request](core::broker& broker) {
             return broker.open(request);
         };
@@ -133,7 +151,7 @@ weave::task<std::optional<client::held>> client::open(partition_key where, std::
         made.ref = reply.transaction;
     } catch (const error& failure) {
         learn(where, failure);
-        if (failure.code() == errc::shutting_down) sessions_.erase(made.owner.get());
+        if (ends_session(failure.code())) sessions_.erase(made.owner.get());
         co_return std::nullopt;
     }
     ++world_.counted.opens;
@@ -193,6 +211,15 @@ weave::task<void> client::cancel(held transaction) {
 core::decision client::decide(const held& transaction) const {
     core::decision made;
     made.transaction = transaction.ref;
+    if (transaction.ref.id == transaction_id(0)) {
+        made.open.stream = transaction.ref.stream;
+        made.open.partition = transaction.ref.partition;
+        made.open.producer = transaction.producer;
+        made.open.producer_instance = transaction.instance;
+        const auto newest = shared_.newest_producers.find(transaction.producer);
+        if (world_.mistakes.any_producer && newest != shared_.newest_producers.end())
+            made.open.producer_instance = newest->second;
+    }
     made.session = transaction.session;
     made.items = items_per_transaction;
     made.bytes = transaction.payload.size() * items_per_transaction;
@@ -204,14 +231,17 @@ core::decision client::decide(const held& transaction) const {
     return made;
 }
 
-weave::task<client::verdict> client::commit(std::vector<held> transactions, std::optional<consuming> offset) {
+weave::task<client::verdict> client::commit(std::vector<held> transactions, std::optional<consuming> offset,
+                                            std::optional<feeding> source) {
     core::commit_request request;
-    request.request = next_request();
+    // A position alone has no row but its own, which a later one replaces.
+    request.request = next_request(source && transactions.empty());
     checkpoint record;
     for (const held& one : transactions) {
         request.transactions.push_back(decide(one));
         const partition_key where{one.ref.stream, one.ref.partition};
-        record.transactions.push_back({where, one.ref.id, one.payload, one.copies});
+        record.transactions.push_back({where, one.ref.id, one.payload, one.copies, one.ingested});
+        if (!one.producer.empty() && !source) record.sources.push_back({where.stream, one.producer, one.instance, 0});
     }
     partition_key first;
     if (!transactions.empty()) first = record.transactions.front().where;
@@ -229,6 +259,16 @@ weave::task<client::verdict> client::commit(std::vector<held> transactions, std:
         record.offsets.push_back({offset->where, offset->consumer, offset->instance, offset->position});
         first = offset->where;
     }
+    if (source) {
+        core::source_update update;
+        update.stream = source->stream;
+        update.producer = source->producer;
+        update.instance = instance_of(*source);
+        update.position = std::to_string(source->position);
+        request.sources.push_back(std::move(update));
+        record.sources.push_back({source->stream, source->producer, source->instance, source->position});
+        ++world_.counted.sources;
+    }
     record.asked = world_.now();
     shared_.seen.checkpoints.push_back(std::move(record));
     co_return co_await settle(std::move(request), first, shared_.seen.checkpoints.size() - 1);
@@ -240,13 +280,11 @@ weave::task<client::verdict> client::commit_in_one_step(partition_key where) {
     made.ref.partition = where.partition;
     made.payload = next_payload();
     core::commit_request request;
-    request.request = next_request();
+    // One broker knows again what it opened and checkpointed in one step where the answer is kept.
+    request.request = next_request(world_.exclusive());
     request.transactions.push_back(decide(made));
-    core::open_request& opening = request.transactions.front().open;
-    opening.stream = where.stream;
-    opening.partition = where.partition;
     checkpoint record;
-    record.transactions.push_back({where, transaction_id(), made.payload, {}});
+    record.transactions.push_back({where, transaction_id(), made.payload, {}, {}});
     record.asked = world_.now();
     shared_.seen.checkpoints.push_back(std::move(record));
     co_return co_await settle(std::move(request), where, shared_.seen.checkpoints.size() - 1);
@@ -266,10 +304,14 @@ void client::note_done(std::size_t record, const core::commit_reply& reply) {
 }
 
 weave::task<client::verdict> client::settle(core::commit_request request, partition_key first, std::size_t record) {
-    const std::size_t members = request.transactions.size() + request.offsets.size();
+    const std::size_t members = request.transactions.size() + request.offsets.size() + request.sources.size();
     bool unsure = false;
     bool repeated = false;
-    std::uint64_t again = world_.chance(0.1) && request.offsets.empty() ? 1 : 0;
+    const auto broker_time = [this] { return world_.at(0)->clock.wall_now() - node_.clock().wall_now(); };
+    const auto asked_at = broker_time();
+    const std::uint64_t clocks = world_.counted.clocks_set;
+    const bool alone = request.transactions.empty() && members == 1;
+    std::uint64_t again = world_.chance(0.1) && request.offsets.empty() && !alone ? 1 : 0;
     for (;;) {
         if (unsure && world_.mistakes.new_request_ids) request.request = next_request();
         request_of<core::commit_reply> work = [request](core::broker& broker, core::session_id session) {
@@ -302,14 +344,25 @@ weave::task<client::verdict> client::settle(core::commit_request request, partit
         unsure = unsure || failure->outcome() == outcome::unknown;
         // Whether an offset alone was moved before a newer instance came cannot be told any more.
         const bool final = !passing(failure->code()) && failure->outcome() == outcome::not_applied &&
-                           (!unsure || !request.transactions.empty());
+                           ((!unsure && !repeated) || !alone);
+        // What a brief stream held, and with it the answer, may be gone meanwhile.
+        const bool gone = (unsure || repeated || seen.done) && !request.has_group_row() && !alone &&
+                          shared_.seen.streams.contains(seen.transactions.front().where.stream);
+        // Answers are kept for an hour, by whatever clock: where a broker began by another one they may be gone as
+        // well.
+        const bool other_time =
+            world_.exclusive() && (unsure || repeated || seen.done) &&
+            (std::chrono::abs(broker_time() - asked_at) > 30min || world_.counted.clocks_set != clocks);
+        if (other_time || (final && gone)) co_return seen.done ? verdict::done : verdict::unknown;
         if (final) {
             ++world_.counted.refused;
             if (seen.answered == 0) seen.answered = world_.now();
             seen.refused = true;
             co_return verdict::refused;
         }
-        const bool give_up = !passing(failure->code()) || (!world_.healed() && world_.chance(0.05));
+        // That its answer is not kept any more is the last word of an exclusive store.
+        const bool forgotten = world_.exclusive() && failure->code() == errc::outcome_unknown;
+        const bool give_up = forgotten || !passing(failure->code()) || (!world_.healed() && world_.chance(0.05));
         if (give_up && seen.done) co_return verdict::done;
         if (give_up) {
             // Every try was answered, each time with: it did not happen.
@@ -324,7 +377,7 @@ weave::task<client::verdict> client::settle(core::commit_request request, partit
 weave::task<void> client::produce_some() {
     const std::uint64_t kind = world_.below(10);
     if (kind < 2) {
-        const partition_key where = input(world_.below(2));
+        const partition_key where = somewhere();
         co_await commit_in_one_step(where);
         co_return;
     }
@@ -332,7 +385,7 @@ weave::task<void> client::produce_some() {
     std::vector<held> open_ones;
     const std::uint64_t count = kind < 5 ? 1 : 2 + world_.below(2);
     for (std::uint64_t i = 0; i < count; ++i) {
-        const partition_key where = input(world_.below(2));
+        const partition_key where = somewhere();
         std::optional<held> made = co_await open(where, next_payload());
         if (made) open_ones.push_back(std::move(*made));
         if (world_.chance(0.2)) co_await rest(500ms);

@@ -1,6 +1,5 @@
 #include "sim/cluster.hpp"
 
-#include "core/records.hpp"
 #include "core/rows.hpp"
 
 #include <algorithm>
@@ -19,9 +18,9 @@ memory::simulation_options simulation_options_of(std::uint64_t seed) {
     return options;
 }
 
-memory::store_options store_options_of(memory::simulation& simulation, std::uint64_t seed) {
+memory::store_options store_options_of(memory::simulation& simulation, std::uint64_t seed, kind of) {
     memory::store_options options;
-    options.exclusive = false;
+    options.exclusive = of == kind::exclusive;
     options.faults = memory::fault_plan(memory::fault_rates{}, seed ^ 0x5eed);
     options.trace = [&simulation](std::string_view what) { simulation.trace(what); };
     return options;
@@ -70,6 +69,18 @@ constexpr counter counters[] = {
     {"found", &totals::found},
     {"background_failures", &totals::background_failures},
     {"steps", &totals::steps},
+    {"restarts", &totals::restarts},
+    {"storage_failures", &totals::storage_failures},
+    {"clocks_set", &totals::clocks_set},
+    {"clocks_accepted", &totals::clocks_accepted},
+    {"held", &totals::held},
+    {"named", &totals::named},
+    {"sources", &totals::sources},
+    {"tools", &totals::tools},
+    {"expired", &totals::expired},
+    {"created", &totals::created},
+    {"deleted", &totals::deleted},
+    {"removed_segments", &totals::removed_segments},
 };
 
 }  // namespace
@@ -146,7 +157,21 @@ weave::task<ports::commit_result> watched_rows::commit(ports::batch change, dura
 }
 
 weave::task<ports::commit_result> watched_rows::commit_all(std::vector<ports::batch> changes, durability level) {
-    co_return co_await rows_.commit_all(std::move(changes), level);
+    if (world_.mistakes.torn_batches && changes.size() > 2 && world_.chance(0.1)) changes.erase(changes.begin() + 1);
+    const std::vector<ports::batch> sent = changes;
+    ports::commit_result result;
+    try {
+        result = co_await rows_.commit_all(std::move(changes), level);
+    } catch (const error& failure) {
+        if (failure.outcome() == outcome::unknown) ++world_.counted.unknown;
+        if (world_.mistakes.lying_failure) throw error(failure.code(), failure.what());
+        throw;
+    }
+    if (result.status == ports::commit_status::unavailable) ++world_.counted.unavailable;
+    if (result.status == ports::commit_status::applied) {
+        for (const ports::batch& one : sent) count(one);
+    }
+    co_return result;
 }
 
 weave::task<ports::commit_result> watched_rows::settle(ports::bytes shard, ports::operation_id operation) {
@@ -162,6 +187,7 @@ void watched_rows::count(const ports::batch& change) {
     if (kind == 'h' && change.fence.check == ports::fence::mode::raise) ++counted.partitions_claimed;
     for (const ports::mutation& one : change.mutations) {
         if (kind == 'h' && one.key.front() == 's' && one.value) ++counted.rolls;
+        if (kind == 'h' && one.key.front() == 's' && !one.value) ++counted.removed_segments;
         if (kind != 'e' || !one.value) continue;
         const core::slot_row row = core::decode<core::slot_row>(*one.value);
         const std::string taken = row.owner + "/" + std::to_string(row.epoch);
@@ -173,6 +199,15 @@ void watched_rows::count(const ports::batch& change) {
     }
 }
 
+ports::machine_time process_clock::machine() const {
+    ports::machine_time said;
+    said.system = node_.wall_now() + machine_.set;
+    said.synchronised = machine_.synchronised;
+    said.boot = machine_.boot;
+    said.since_boot = node_.now().time_since_epoch();
+    return said;
+}
+
 // ---- router
 
 weave::task<core::participant*> router::owner_of(partition_key) {
@@ -182,7 +217,7 @@ weave::task<core::participant*> router::owner_of(partition_key) {
 weave::task<void> router::prepare(core::prepare_request request) {
     if (world_.mistakes.lost_member && world_.chance(0.1)) co_return;
     for (std::size_t tries = 0;; ++tries) {
-        const std::size_t address = (self_.address + tries) % addresses;
+        const std::size_t address = (self_.address + tries) % world_.addresses();
         const host_ptr owner = world_.at(address);
         try {
             if (owner.get() == &self_) {
@@ -195,14 +230,14 @@ weave::task<void> router::prepare(core::prepare_request request) {
             }
             co_return;
         } catch (const error& failure) {
-            if (failure.code() != errc::not_owner || tries + 1 == addresses) throw;
+            if (failure.code() != errc::not_owner || tries + 1 == world_.addresses()) throw;
         }
     }
 }
 
 weave::task<void> router::resolve(request_id group, std::vector<partition_key> parts, core::group_row decided) {
-    for (std::size_t tries = 0; tries < addresses; ++tries) {
-        const host_ptr owner = world_.at((self_.address + tries) % addresses);
+    for (std::size_t tries = 0; tries < world_.addresses(); ++tries) {
+        const host_ptr owner = world_.at((self_.address + tries) % world_.addresses());
         try {
             if (owner.get() == &self_) {
                 co_await self_.broker->resolve(group, parts, decided);
@@ -223,6 +258,7 @@ host::host(cluster& world, memory::simulation& simulation, memory::store& shared
     : name(std::move(its_name)),
       address(its_address),
       node(simulation.add_node(skew)),
+      clock(node.clock(), world.machine),
       rows(world, shared, node.clock()),
       blobs(shared, node.clock()),
       coordinator(shared, node.clock()),
@@ -230,18 +266,29 @@ host::host(cluster& world, memory::simulation& simulation, memory::store& shared
 
 // ---- cluster
 
-cluster::cluster(std::uint64_t seed, planted wanted, bool verbose)
+cluster::cluster(std::uint64_t seed, kind of, planted wanted, bool verbose)
     : mistakes(wanted),
       simulation(simulation_options_of(seed)),
       choices(seed * 0x9e3779b97f4a7c15U + 1),
       service_node(simulation.add_node()),
-      store(service_node.clock(), store_options_of(simulation, seed)),
+      store_clock(service_node.clock(), machine),
+      store(store_clock, store_options_of(simulation, seed, of)),
+      kind_(of),
       verbose_(verbose) {
     options_.segment_transactions_max = static_cast<std::uint32_t>(2 + below(4));
     options_.lease_duration = 1s + std::chrono::milliseconds(below(2000));
     options_.group_deadline = 1s + std::chrono::milliseconds(below(2000));
     options_.ids_ahead = std::chrono::milliseconds(500 + below(3000));
-    for (std::size_t address = 0; address < addresses; ++address) live_.at(address) = start(address);
+    if (exclusive()) {
+        options_.retention_interval = std::chrono::milliseconds(300 + below(1500));
+        // Few enough that partitions are given up and loaded again all the time, in half of the runs.
+        if (chance(0.5)) options_.partitions_cached_max = static_cast<std::uint32_t>(2 + below(3));
+        if (chance(0.5)) machine.boot = "this run of the machine";
+        machine.synchronised = mistakes.believed_clock;
+        store.faults().set_rates({});
+    }
+    live_.resize(exclusive() ? 1 : 2);
+    for (std::size_t address = 0; address < addresses(); ++address) live_.at(address) = start(address);
 }
 
 cluster::~cluster() = default;
@@ -257,23 +304,41 @@ void cluster::log(const std::string& who, const std::string& what) {
 }
 
 host_ptr cluster::start(std::size_t address) {
-    std::string name = (address < addresses ? std::string(1, static_cast<char>('A' + address)) : "auditor-") +
+    std::string name = (address < addresses() ? std::string(1, static_cast<char>('A' + address)) : "auditor-") +
                        std::to_string(++started_);
-    const auto skew = choices.up_to(4s) - 2s;
+    const auto skew = exclusive() ? 0us : choices.up_to(4s) - 2s;
     auto made = std::make_shared<host>(*this, simulation, store, std::move(name), address, skew);
     hosts_.push_back(made);
+    store_clock.anchor();
+    begin(made);
+    log(made->name, "starts");
+    return made;
+}
+
+void cluster::begin(const host_ptr& made) {
     core::broker_options options = options_;
     options.executor = &made->node.executor();
-    options.clock = &made->node.clock();
+    options.clock = &made->clock;
     options.rows = &made->rows;
     options.blobs = &made->blobs;
     options.coordinator = &made->coordinator;
     options.peers = &made->peers;
     options.node = made->name;
-    weave::spawn(made->node.executor(), core::broker::start(std::move(options)),
-                 [made](weave::outcome_of<std::unique_ptr<core::broker>> started) { made->broker = started.get(); });
-    log(made->name, "starts");
-    return made;
+    options.on_notice = [this, made = made.get()](const std::string& what) {
+        ++counted.held;
+        log(made->name, what);
+    };
+    auto started = [this, made](weave::outcome_of<std::unique_ptr<core::broker>> result) {
+        try {
+            made->broker = result.get();
+        } catch (const error& failure) {
+            log(made->name, std::string("cannot start: ") + failure.what());
+            service_node.clock().call_at(simulation.now() + 100ms, [this, made] {
+                if (!made->dead) begin(made);
+            });
+        }
+    };
+    weave::spawn(made->node.executor(), core::broker::start(std::move(options)), std::move(started));
 }
 
 weave::task<void> cluster::pause(memory::simulated_node& node, std::chrono::microseconds time) {
@@ -282,102 +347,9 @@ weave::task<void> cluster::pause(memory::simulated_node& node, std::chrono::micr
     co_await over.wait();
 }
 
-void cluster::set_weather(bool bad) {
-    memory::fault_rates rates;
-    network = network_rates{};
-    if (bad) {
-        const double wind = 0.3 + 0.1 * static_cast<double>(below(8));
-        rates.delay = 0.2;
-        rates.delay_max = 30ms;
-        rates.commit_unavailable = 0.02 * wind;
-        rates.unknown_applied = 0.03 * wind;
-        rates.unknown_not_applied = 0.03 * wind;
-        rates.unknown_applied_later = 0.03 * wind;
-        rates.later_max = 3s;
-        rates.settle = 0.1 * wind;
-        rates.read = 0.01 * wind;
-        rates.blob_write = rates.blob_sync = rates.blob_read = 0.02 * wind;
-        rates.coordination = 0.02 * wind;
-        rates.lease_lost = 0.05 * wind;
-        network.lost = 0.02 * wind;
-        network.repeated = 0.05;
-        if (chance(0.2)) network.delay_max = 200ms;
-    }
-    store.faults().set_rates(rates);
-}
-
-void cluster::begin_chaos() {
-    set_weather(true);
-    chaos_over_ = false;
-    weave::spawn(service_node.executor(), chaos(), [this](weave::outcome_of<void> ended) {
-        ended.get();
-        chaos_over_ = true;
-    });
-}
-
-weave::task<void> cluster::chaos() {
-    while (!healed_) {
-        co_await pause(service_node, 200ms + choices.up_to(1300ms));
-        if (healed_) co_return;
-        const std::size_t address = below(addresses);
-        const std::uint64_t what = below(12);
-        if (what < 5) {
-            if (!live_.at(address)->node.paused())
-                weave::spawn(service_node.executor(), pause_host(live_.at(address)), [](weave::outcome_of<void>) {});
-        } else if (what < 7) {
-            crash(address);
-        } else if (what < 9) {
-            lose_a_lease();
-        } else {
-            set_weather(chance(0.8));
-        }
-    }
-}
-
-weave::task<void> cluster::pause_host(host_ptr one) {
-    const auto time = chance(0.5) ? choices.up_to(300ms) : choices.up_to(6s);
-    ++counted.pauses;
-    log(one->name, "is paused");
-    one->node.pause();
-    const ports::steady_time until = simulation.now() + time;
-    while (simulation.now() < until && !healed_) co_await pause(service_node, 20ms);
-    if (one->dead) co_return;
-    one->node.resume();
-    log(one->name, "goes on");
-}
-
-// Its requests that are on their way arrive; it hears of nothing. Another node takes its place.
-void cluster::crash(std::size_t address) {
-    const host_ptr old = live_.at(address);
-    ++counted.crashes;
-    old->dead = true;
-    old->node.pause();
-    log(old->name, "crashes");
-    live_.at(address) = start(address);
-}
-
-// Its holder does not hear of it: for a while two brokers take themselves for the owner.
-void cluster::lose_a_lease() {
-    if (slot_owners.empty()) return;
-    auto chosen = slot_owners.begin();
-    std::advance(chosen, static_cast<std::ptrdiff_t>(below(slot_owners.size())));
-    core::record_reader shard(chosen->first, "a slot's shard");
-    shard.u8();
-    const std::string name = "slot/" + std::to_string(shard.u16());
-    ++counted.leases_lost;
-    log(name, "is lost by its holder");
-    store.lose_lease(name);
-}
-
-void cluster::heal() {
-    healed_ = true;
-    set_weather(false);
-    network.lost = network.repeated = 0;
-    log("", "---- all is well from here on");
-}
-
 bool cluster::end_all() {
-    if (!simulation.run_until([this] { return chaos_over_; }, 60s)) return false;
+    ending_ = true;
+    if (!simulation.run_until([this] { return at_work_ == 0; }, 60s)) return false;
     log("", "---- the dead come back");
     for (const host_ptr& one : hosts_) one->node.resume();
     simulation.run_for(20s);
@@ -401,7 +373,10 @@ bool cluster::stop(const host_ptr& one) {
 }
 
 host_ptr cluster::start_auditor() {
-    const host_ptr auditor = start(addresses);
+    for (const host_ptr& one : hosts_) {
+        if (exclusive()) sever(one);
+    }
+    const host_ptr auditor = start(addresses());
     simulation.run_until([&] { return auditor->broker != nullptr; }, 1s);
     return auditor;
 }

@@ -1,6 +1,9 @@
-// The cluster under test: two addresses with a broker each over one faulty shared memory store, the network
-// between clients and brokers, and the chaos that pauses, crashes and replaces brokers. All in one thread, all
-// from one seed.
+// The cluster under test: brokers over one faulty memory store, the network between clients and brokers, and the chaos
+// that pauses, crashes and replaces brokers. All in one thread, all from one seed.
+//
+// Two kinds. Shared: two addresses with a broker each, over a shared store. Exclusive: one address, whose broker has
+// the store for itself, as `memory:` and `file:` do; it is stopped, killed and started anew, its storage fails, and the
+// clock of its machine is set. What was sent to an address arrives at whoever is there by then.
 #pragma once
 
 #include "core/broker.hpp"
@@ -8,7 +11,6 @@
 #include "engines/memory/simulation.hpp"
 #include "sim/history.hpp"
 
-#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -19,7 +21,7 @@ namespace tstreams::sim {
 
 using namespace std::chrono_literals;
 
-inline constexpr std::size_t addresses = 2;
+enum class kind : std::uint8_t { shared, exclusive };
 
 // Mistakes made on purpose, to see that the checker finds them.
 struct planted {
@@ -30,6 +32,10 @@ struct planted {
     bool lost_member = false;         // an owner says that it prepared a member, and did not
     bool any_instance = false;        // an older instance of a consumer is taken for the newest
     bool new_request_ids = false;     // who asks again asks for something new
+    bool torn_batches = false;        // a batch over several shards leaves one out
+    bool lying_failure = false;       // a storage that fails says of what is under way that it was not applied
+    bool any_producer = false;        // an older instance of a named producer is taken for the newest
+    bool believed_clock = false;      // every clock is believed at once
 };
 
 struct totals {
@@ -40,6 +46,8 @@ struct totals {
     std::uint64_t failed_reads = 0;
     std::uint64_t calls = 0, calls_lost = 0, calls_repeated = 0;
     std::uint64_t pauses = 0, crashes = 0, leases_lost = 0, silences = 0, found = 0, background_failures = 0, steps = 0;
+    std::uint64_t restarts = 0, storage_failures = 0, clocks_set = 0, clocks_accepted = 0, held = 0;
+    std::uint64_t named = 0, sources = 0, tools = 0, expired = 0, created = 0, deleted = 0, removed_segments = 0;
     totals& operator+=(const totals& other);
     [[nodiscard]] std::string text() const;
 };
@@ -57,11 +65,42 @@ public:
     weave::task<ports::commit_result> commit(ports::batch change, durability level) override;
     weave::task<ports::commit_result> commit_all(std::vector<ports::batch> changes, durability level) override;
     weave::task<ports::commit_result> settle(ports::bytes shard, ports::operation_id operation) override;
+    void hold_expiry(std::optional<wall_time> at) override { rows_.hold_expiry(at); }
 
 private:
     void count(const ports::batch& change);
     cluster& world_;
     memory::key_value rows_;
+
+public:
+    void sever() noexcept { rows_.sever(); }
+};
+
+// What the machine says of its time of day.
+struct machine_clock {
+    std::chrono::microseconds set{0};  // by somebody
+    std::string boot;
+    bool synchronised = false;
+};
+
+// The clock of a process: its time of day is the machine's when it starts, and goes on evenly from there.
+class process_clock final : public ports::clock {
+public:
+    process_clock(ports::clock& node, const machine_clock& machine) : node_(node), machine_(machine) { anchor(); }
+    void anchor() noexcept { set_ = machine_.set; }
+    [[nodiscard]] ports::steady_time now() const noexcept override { return node_.now(); }
+    [[nodiscard]] wall_time wall_now() const noexcept override { return node_.wall_now() + set_; }
+    [[nodiscard]] ports::machine_time machine() const override;
+    timer call_at(ports::steady_time when, std::function<void()> callback) override {
+        return node_.call_at(when, std::move(callback));
+    }
+    void cancel(timer which) noexcept override { node_.cancel(which); }
+    [[nodiscard]] std::uint64_t random() noexcept override { return node_.random(); }
+
+private:
+    ports::clock& node_;
+    const machine_clock& machine_;
+    std::chrono::microseconds set_{0};
 };
 
 // How a broker reaches the others: it tries, and goes on where the owner is another one.
@@ -85,6 +124,7 @@ struct host {
     const std::string name;
     const std::size_t address;
     memory::simulated_node& node;
+    process_clock clock;
     watched_rows rows;
     memory::blob_store blobs;
     memory::coordinator coordinator;
@@ -103,17 +143,20 @@ struct network_rates {
 
 class cluster {
 public:
-    cluster(std::uint64_t seed, planted mistakes, bool verbose);
+    cluster(std::uint64_t seed, kind of, planted mistakes, bool verbose);
     ~cluster();
     cluster(const cluster&) = delete;
     cluster& operator=(const cluster&) = delete;
 
     // Runs `work` at the broker and brings back its answer. Throws what it throws, and timed_out (outcome unknown)
-    // when no answer comes in time. Sets `repeated` when the request arrives twice, perhaps late.
+    // when no answer comes in time. Sets `repeated` when the request arrives twice, perhaps late, which it does not
+    // where it is to arrive but once.
     template <class T>
     weave::task<T> ask(memory::simulated_node& from, host_ptr to, std::function<weave::task<T>(core::broker&)> work,
-                       bool* repeated = nullptr);
+                       bool* repeated = nullptr, bool once = false);
 
+    [[nodiscard]] bool exclusive() const noexcept { return kind_ == kind::exclusive; }
+    [[nodiscard]] std::size_t addresses() const noexcept { return live_.size(); }
     [[nodiscard]] host_ptr at(std::size_t address) const { return live_.at(address); }
     // Begins the bad weather and the chaos; heal() ends both.
     void begin_chaos();
@@ -130,12 +173,24 @@ public:
     [[nodiscard]] weave::task<void> pause(memory::simulated_node& node, std::chrono::microseconds time);
     [[nodiscard]] moment now();
     [[nodiscard]] bool logging() const noexcept { return verbose_; }
+    // The time of day as a process that starts now would have it; of all clients of an exclusive store.
+    [[nodiscard]] wall_time wall_now() { return service_node.clock().wall_now() + machine.set; }
+    // The latest time by which retention could ever have gone so far: what is not expired by then must not be removed.
+    [[nodiscard]] wall_time believable() { return service_node.clock().wall_now() + believed_; }
+    // Somebody says that the clock is right. False: it is so far ahead that nobody would say so.
+    [[nodiscard]] bool believe_clock();
+    // Puts the machine's clock right again; the broker must be started anew to see it.
+    void correct_clock();
+    // A fresh broker in the place of the one that is there, which ends properly, or dies; exclusive only.
+    weave::task<void> restart(bool properly);
     void log(const std::string& who, const std::string& what);
 
     const planted mistakes;
     memory::simulation simulation;
     memory::random_source choices;
     memory::simulated_node& service_node;
+    machine_clock machine;
+    process_clock store_clock;
     memory::store store;
     totals counted;
     network_rates network;
@@ -151,18 +206,29 @@ private:
     static weave::task<T> run_at(host_ptr to, std::function<weave::task<T>(core::broker&)> work);
 
     host_ptr start(std::size_t address);
+    void begin(const host_ptr& made);
     weave::task<void> chaos();
+    void disturb_shared(std::size_t address);
+    void disturb_exclusive();
+    weave::task<void> tend();
+    void set_clock();
+    void in_background(weave::task<void> work);
     weave::task<void> pause_host(host_ptr one);
     void crash(std::size_t address);
     void lose_a_lease();
+    static void sever(const host_ptr& one);
     void set_weather(bool bad);
 
+    const kind kind_;
     const bool verbose_;
     moment moments_ = 0;
     bool healed_ = false;
-    bool chaos_over_ = true;
+    bool ending_ = false;
+    bool restarting_ = false;
+    std::size_t at_work_ = 0;                // coroutines of the chaos
+    std::chrono::microseconds believed_{0};  // the most that the machine's clock was ahead while it could be believed
     std::uint64_t started_ = 0;
-    std::array<host_ptr, addresses> live_;
+    std::vector<host_ptr> live_;
     std::vector<host_ptr> hosts_;
     core::broker_options options_;
 };
@@ -205,17 +271,21 @@ void cluster::deliver(memory::simulated_node& from, host_ptr to, std::function<w
             asked->answered.set();
         });
     };
-    to->node.clock().call_at(to->node.clock().now() + there,
-                             [to, work, answer] { weave::spawn(to->node.executor(), run_at<T>(to, work), answer); });
+    // The network of an exclusive store does not know which process is behind the address.
+    ports::clock& way = exclusive() ? service_node.clock() : to->node.clock();
+    way.call_at(way.now() + there, [this, to, work, answer] {
+        const host_ptr receiver = exclusive() && !ending_ ? live_.front() : to;
+        weave::spawn(receiver->node.executor(), run_at<T>(receiver, work), answer);
+    });
 }
 
 template <class T>
 weave::task<T> cluster::ask(memory::simulated_node& from, host_ptr to,
-                            std::function<weave::task<T>(core::broker&)> work, bool* repeated) {
+                            std::function<weave::task<T>(core::broker&)> work, bool* repeated, bool once) {
     auto asked = std::make_shared<call<T>>(from.executor());
     ++counted.calls;
     deliver<T>(from, to, work, asked, 0us);
-    if (chance(network.repeated)) {
+    if (!once && chance(network.repeated)) {
         ++counted.calls_repeated;
         if (repeated) *repeated = true;
         // Some come when everything else has moved on.

@@ -22,20 +22,28 @@ std::string unpack(const std::string& frames) {
 
 // ---- consuming
 
-weave::task<void> client::attach(consuming& agent) {
+weave::task<void> client::attach(consuming& agent, std::optional<transaction_id> reset) {
     core::attach_consumer_request request;
     request.stream = agent.where.stream;
     request.consumer = agent.consumer;
     request.partitions.push_back(agent.where.partition);
     request.starts.emplace_back();
     const moment asked = world_.now();
+    if (reset) {
+        request.reset = true;
+        request.starts.back() = {core::start_kind::after, *reset};
+        shared_.seen.interventions.push_back({agent.where, agent.consumer, *reset, asked, 0});
+    }
+    const std::size_t intervened = shared_.seen.interventions.size() - 1;
     request_of<std::vector<core::attached_partition>> work = [request](core::broker& broker, core::session_id session) {
         core::attach_consumer_request copy = request;
         copy.session = session;
         return broker.attach_consumer(std::move(copy));
     };
     try {
-        const auto attached = co_await ask<std::vector<core::attached_partition>>(agent.where, std::move(work));
+        const bool once = reset.has_value();
+        const auto attached =
+            co_await ask<std::vector<core::attached_partition>>(agent.where, std::move(work), nullptr, once);
         agent.instance = attached.front().instance;
         agent.position = attached.front().position;
         agent.attached = true;
@@ -43,6 +51,7 @@ weave::task<void> client::attach(consuming& agent) {
         co_return;
     }
     ++world_.counted.attaches;
+    if (reset) shared_.seen.interventions.at(intervened).answered = world_.now();
     shared_.seen.consumers.push_back(
         {agent.where, agent.consumer, agent.instance, agent.position.value(), asked, world_.now()});
     std::uint64_t& newest = shared_.newest_instances[{agent.where, agent.consumer}];

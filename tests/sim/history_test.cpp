@@ -222,5 +222,133 @@ TEST_F(checker, finds_a_source_position_that_went_back) {
     expect_good();
 }
 
+// ---- of an exclusive store
+
+TEST_F(checker, finds_numbers_of_a_source_that_are_missing_twice_there_or_ahead) {
+    seen.feeder = "feeder";
+    seen.producers.push_back({input, "feeder", 1, 0, 1, 2});
+    seen.checkpoints[0].transactions.front().ingested = {1, 2};
+    seen.checkpoints[0].sources.push_back({input.stream, "feeder", 1, 2});
+    seen.end.sources[{input.stream, "feeder"}] = 2;
+    expect_good();
+    seen.checkpoints[1].transactions.front().ingested = {2};
+    expect_found("number 2 of the source was ingested twice");
+    seen.checkpoints[1].transactions.front().ingested = {3};
+    expect_found("number 3 was ingested and feeder is not past it");
+    seen.checkpoints[0].transactions.front().ingested = {2};
+    expect_found("went past number 1 and did not ingest it");
+}
+
+TEST_F(checker, finds_an_older_producer_that_went_on_without_a_position) {
+    seen.producers.push_back({input, "feeder", 1, 0, 1, 2});
+    seen.producers.push_back({input, "feeder", 2, 0, 3, 4});
+    seen.checkpoints[0].sources.push_back({input.stream, "feeder", 2, 0});
+    expect_good();
+    seen.checkpoints[0].sources.front().instance = 1;
+    expect_found("instance 1 was acknowledged after instance 2 had begun");
+}
+
+class free_name : public checker {
+protected:
+    free_name() {
+        seen.free_names.insert("drifter");
+        attach(input, "drifter", 1, 0, 30);
+        move(1, 10, 40);
+        seen.end.offsets[{input, "drifter"}] = id(10);
+    }
+    void move(std::uint64_t instance, std::uint64_t to, moment asked) {
+        checkpoint one;
+        one.offsets.push_back({input, "drifter", instance, id(to)});
+        one.asked = asked;
+        one.answered = asked + 1;
+        one.done = true;
+        seen.checkpoints.push_back(one);
+    }
+};
+
+TEST_F(free_name, may_be_set_back_by_a_tool_and_is_at_what_was_written_last) {
+    expect_good();
+    seen.interventions.push_back({input, "drifter", id(0), 50, 51});
+    expect_found("was read at 10, where nothing that happened had left it");
+    seen.interventions.back().answered = 0;  // perhaps
+    expect_good();
+    seen.end.offsets.erase({input, "drifter"});
+    expect_good();
+    seen.offset_readings.push_back({input, "drifter", id(20), 60, 61});
+    expect_found("was read at 20");
+}
+
+TEST_F(free_name, is_fenced_by_instances_and_by_tools) {
+    attach(input, "drifter", 2, 10, 50);
+    move(2, 20, 60);
+    seen.end.offsets[{input, "drifter"}] = id(20);
+    expect_good();
+    seen.checkpoints.back().offsets.front().instance = 1;
+    expect_found("instance 1 was acknowledged after instance 2 had begun");
+    seen.checkpoints.back().offsets.front().instance = 2;
+    seen.interventions.push_back({input, "drifter", id(10), 55, 56});
+    expect_found("instance 2 went on after a tool had taken over");
+    seen.interventions.clear();
+    attach(input, "drifter", 2, 20, 70);
+    expect_found("an instance number was given twice");
+}
+
+class brief_stream : public checker {
+protected:
+    brief_stream() {
+        seen.streams[brief.stream] = {.ttl = std::chrono::seconds(2), .brief = true};
+        for (const std::uint64_t second : {10U, 11U, 12U}) {
+            write(brief, at(second), "brief " + std::to_string(second), 30 + second);
+            live.got.push_back({at(second), "brief " + std::to_string(second)});
+        }
+        live.where = brief;
+        live.asked = 60;
+        late.where = brief;
+        late.jumps.push_back({id(0), at(11), at(13).time()});
+        late.got.push_back(live.got.back());
+        late.asked = 70;
+        late.complete = true;
+    }
+    static transaction_id at(std::uint64_t second) { return id((second * 1'000'000) << 10); }
+    std::vector<std::string> expect(const std::string& words) {
+        seen.readings.push_back(live);
+        seen.readings.push_back(late);
+        words.empty() ? expect_good() : expect_found(words);
+        return {};
+    }
+
+    const partition_key brief{3, 0};
+    reading live;
+    reading late;
+};
+
+TEST_F(brief_stream, may_lose_what_has_expired) {
+    expect("");
+}
+TEST_F(brief_stream, loses_nothing_too_early) {
+    late.jumps.front().latest = at(12).time() + std::chrono::milliseconds(999);
+    expect("expired too early");
+}
+TEST_F(brief_stream, loses_nothing_without_saying_so) {
+    late.got.clear();
+    expect("which appeared behind it");
+}
+TEST_F(brief_stream, sends_nobody_back) {
+    late.jumps.push_back({at(12), at(11), at(20).time()});
+    expect("was sent back");
+}
+TEST_F(brief_stream, is_not_written_or_read_once_it_is_deleted) {
+    stream_life& life = seen.streams[brief.stream];
+    life.doomed = life.ended = true;
+    life.deleted = 65;
+    expect("a reader got something of it after it had been deleted");
+    life.deleted = 40;
+    expect("was acknowledged by a stream that had been deleted");
+    life.ended = false;
+    expect("was deleted, and is there");
+    life = {.ttl = life.ttl, .brief = true, .ended = true};
+    expect("is gone, and nobody deleted it");
+}
+
 }  // namespace
 }  // namespace tstreams::sim

@@ -15,14 +15,15 @@ tstreams::stream_info make_stream(cluster& world, const std::string& name) {
     request.options.name = name;
     request.options.partitions = 2;
     request.options.max_open = 6s;
+    if (world.exclusive()) request.options.ttl = 24h * 60;
     request.request = {1, world.choices.next()};
-    const host_ptr there = world.at(world.below(addresses));
+    const host_ptr there = world.at(world.below(world.addresses()));
     return world.simulation.run(there->node, there->broker->create_stream(std::move(request)));
 }
 
 class performance {
 public:
-    performance(std::uint64_t seed, planted mistakes, bool verbose) : world_(seed, mistakes, verbose) {}
+    performance(std::uint64_t seed, kind of, planted mistakes, bool verbose) : world_(seed, of, mistakes, verbose) {}
 
     result play() {
         result made;
@@ -45,12 +46,17 @@ private:
         shared_.input = make_stream(world_, "input");
         shared_.output = make_stream(world_, "output");
         shared_.seen.copier = "copier";
+        if (world_.exclusive()) {
+            shared_.seen.feeder = "feeder";
+            shared_.seen.free_names = {"drifter", "marker", "passer"};
+        }
         for (partition_number number = 0; number < 2; ++number)
             shared_.seen.inputs.push_back({shared_.input.id, number});
         for (std::size_t number = 0; number < clients_count; ++number)
             clients_.push_back(std::make_unique<client>(world_, shared_, number));
         world_.begin_chaos();
         for (const auto& one : clients_) begin(*one);
+        if (world_.exclusive()) begin_exclusive();
         world_.simulation.run_for(chaos_time);
         world_.heal();
         if (!world_.simulation.run_until([this] { return running_ == 0; }, settling_time)) {
@@ -65,10 +71,13 @@ private:
             return;
         }
         const host_ptr auditor = world_.start_auditor();
-        shared_.seen.end = audit(world_, auditor, shared_);
+        audit(world_, auditor, shared_);
+        std::vector<std::string> kept;
+        if (world_.exclusive()) kept = audit_retention(world_, auditor, shared_);
         if (!world_.stop(auditor)) violations.push_back("liveness: the auditing broker does not stop");
         ended_ = true;
         for (std::string& one : check(shared_.seen)) violations.push_back(std::move(one));
+        for (std::string& one : kept) violations.push_back(std::move(one));
         // One may become readable at that very moment.
         if (world_.counted.woken_late > 2)
             violations.push_back(std::to_string(world_.counted.woken_late) +
@@ -84,6 +93,22 @@ private:
         begin(one, one.keep_alive(), false);
         begin(one, one.read(false), false);
         if (world_.chance(0.3)) begin(one, one.read(true), false);
+    }
+
+    void begin_exclusive() {
+        for (const auto& one : clients_) {
+            begin(*one, one->ingest(), true);
+            begin(*one, one->read_brief(), false);
+            begin(*one, one->drift(), true);
+        }
+        client& first = *clients_.at(0);
+        client& second = *clients_.at(1);
+        begin(first, first.rebuild(), true);
+        begin(first, first.mark(), true);
+        begin(first, first.pass(), true);
+        begin(second, second.meddle(), true);
+        begin(second, second.mark(), true);
+        begin(second, second.pass(), true);
     }
 
     void begin(client& one, weave::task<void> work, bool writes) {
@@ -110,10 +135,10 @@ private:
 
 }  // namespace
 
-result run(std::uint64_t seed, planted mistakes, bool verbose) {
+result run(std::uint64_t seed, kind of, planted mistakes, bool verbose) {
     // What hangs cannot be taken down in order: it stays, in sight of the leak checker.
     static auto& hanging = *new std::vector<std::unique_ptr<performance>>();
-    auto one = std::make_unique<performance>(seed, mistakes, verbose);
+    auto one = std::make_unique<performance>(seed, of, mistakes, verbose);
     result made = one->play();
     if (one->hangs()) hanging.push_back(std::move(one));
     return made;

@@ -15,6 +15,6 @@ struct result {
     std::uint64_t trace_hash = 0;
 };
 
-[[nodiscard]] result run(std::uint64_t seed, planted mistakes = {}, bool verbose = false);
+[[nodiscard]] result run(std::uint64_t seed, kind of, planted mistakes = {}, bool verbose = false);
 
 }  // namespace tstreams::sim

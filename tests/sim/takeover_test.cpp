@@ -80,7 +80,7 @@ protected:
     }
     transaction_id stored_offset() { return run(a, a->broker->list_offsets(stream.id, "reader")).front().position; }
 
-    cluster world{1, {}, false};
+    cluster world{1, kind::shared, {}, false};
     const host_ptr a = world.at(0);
     const host_ptr b = world.at(1);
     tstreams::stream_info stream;

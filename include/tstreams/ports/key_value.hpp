@@ -119,6 +119,11 @@ public:
     // the shard; its owner keeps at most one batch in flight there. May itself say unavailable, which decides
     // nothing. An exclusive engine never answers unknown; settle throws unsupported there.
     virtual weave::task<commit_result> settle(bytes shard, operation_id operation) = 0;
+
+    // For exclusive engines, which go by a clock that nobody else checks. From now on rows that expire later than `at`
+    // do not expire, whatever that clock says; empty: they go by it alone. An engine whose rows outlive the process
+    // removes none that has expired before it was told for the first time. Others have nothing to do.
+    virtual void hold_expiry(std::optional<wall_time> at) { static_cast<void>(at); }
 };
 
 }  // namespace tstreams::ports

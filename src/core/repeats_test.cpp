@@ -1,0 +1,141 @@
+// Requests that come twice, and ids that come once: what was done is not done again, nor denied, nor left half open;
+// and an id names one transaction, although partitions are given up and loaded again.
+#include "core/test_world.hpp"
+
+namespace tstreams::core {
+namespace {
+
+struct repeats : testing::Test {
+    attached_producer attach_producer() {
+        attach_producer_request request;
+        request.session = world.session;
+        request.stream = stream.id;
+        request.producer = "feeder";
+        return world.run(world.service->attach_producer(request));
+    }
+    decision one_step() {
+        decision made = world.decide({}, {"item"});
+        made.open.stream = stream.id;
+        return made;
+    }
+    commit_reply ask(commit_request request) { return world.run(world.service->commit(std::move(request))); }
+
+    test_world world;
+    stream_info stream = world.make_stream("orders");
+};
+
+TEST_F(repeats, a_checkpoint_in_one_step_leaves_nothing_open) {
+    commit_request request = world.empty_commit();
+    request.request = world.next_request(true);
+    request.transactions.push_back(one_step());
+    const commit_reply first = ask(request);
+    EXPECT_EQ(ask(request).transactions, first.transactions);
+    const read_reply read = world.read(stream);
+    EXPECT_EQ(read.transactions.size(), 1u);
+    EXPECT_FALSE(read.blocked.has_value());
+}
+
+// As a client does whose broker was killed before it could answer.
+TEST_F(repeats, a_checkpoint_in_one_step_is_known_over_a_restart) {
+    commit_request request = world.empty_commit();
+    request.request = world.next_request(true);
+    request.transactions.push_back(one_step());
+    const commit_reply first = ask(request);
+    world.restart();
+    request.session = world.session;
+    EXPECT_EQ(ask(request).transactions, first.transactions);
+    const transaction_id behind = world.send(stream, "behind");
+    const read_reply read = world.read(stream);
+    ASSERT_EQ(read.transactions.size(), 2U) << "something is open";
+    EXPECT_EQ(read.transactions.back().id, behind);
+}
+
+TEST_F(repeats, a_group_is_not_denied_when_a_newer_instance_or_a_deletion_has_come) {
+    const attached_producer mine = attach_producer();
+    commit_request request = world.empty_commit();
+    decision wanted = one_step();
+    wanted.open.producer = "feeder";
+    wanted.open.producer_instance = mine.instance;
+    request.transactions.push_back(wanted);
+    request.sources.push_back({stream.id, "feeder", mine.instance, "line 1"});
+    const commit_reply first = ask(request);
+    attach_producer();
+    EXPECT_EQ(ask(request).transactions, first.transactions);
+    EXPECT_FALSE(world.read(stream).blocked.has_value());
+    world.restart();
+    request.session = world.session;
+    EXPECT_EQ(ask(request).transactions, first.transactions);
+    world.run(world.service->delete_stream("orders"));
+    EXPECT_EQ(ask(request).transactions, first.transactions);
+    // One that never was is refused as before.
+    request.request = world.next_request();
+    EXPECT_EQ(code_of([&] { ask(request); }), errc::stream_deleted);
+}
+
+TEST_F(repeats, what_is_unknown_stays_unknown_until_the_store_is_opened_again) {
+    commit_request request = world.empty_commit();
+    request.transactions.push_back(world.decide(world.open(stream), {"item"}));
+    world.store.faults().next_commit(memory::commit_fault::unknown_applied);
+    for (int tries = 0; tries < 3; ++tries) {
+        try {
+            ask(request);
+            ADD_FAILURE() << "acknowledged";
+        } catch (const error& failure) {
+            EXPECT_EQ(failure.code(), errc::storage_failed);
+            EXPECT_EQ(failure.outcome(), outcome::unknown);
+        }
+    }
+    world.store.reopen();
+    world.restart();
+    request.session = world.session;
+    EXPECT_EQ(ask(request).transactions.size(), 1u);
+    EXPECT_EQ(world.read(stream).transactions.size(), 1u);
+}
+
+TEST_F(repeats, a_position_alone_is_known_again_while_it_is_the_last) {
+    const transaction_id first = world.send(stream, "a");
+    const transaction_id second = world.send(stream, "b");
+    const attached_partition mine = world.attach(stream, "billing");
+    const auto move = [&](transaction_id from, transaction_id to) {
+        commit_request request = world.empty_commit();
+        offset_update& update = request.offsets.emplace_back();
+        update.stream = stream.id;
+        update.consumer = "billing";
+        update.instance = mine.instance;
+        update.position = to;
+        update.expected = from;
+        return request;
+    };
+    commit_request request = move({}, first);
+    ask(request);
+    EXPECT_NO_THROW(ask(request));
+    world.restart();
+    request.session = world.session;
+    EXPECT_NO_THROW(ask(request));
+    ask(move(first, second));
+    EXPECT_EQ(code_of([&] { ask(request); }), errc::invalid_state);
+    EXPECT_EQ(world.attach(stream, "billing").position, second);
+}
+
+TEST(ids, are_given_once_although_a_partition_is_given_up_while_they_run_ahead_of_the_time) {
+    broker_options options;
+    options.partitions_cached_max = 1;
+    test_world world(options);
+    const stream_info stream = world.make_stream("orders", 2);
+    world.send(stream, "a");
+    world.clock.shift -= 2h;
+    world.restart();
+    transaction_ref before = world.open(stream);
+    for (int i = 0; i < 3; ++i) {
+        std::vector<transaction_ref> cancelled;
+        cancelled.push_back(before);
+        world.run(world.service->cancel(world.session, std::move(cancelled)));
+        world.read(stream, {}, 1);  // the first partition is given up for it
+        const transaction_ref after = world.open(stream);
+        EXPECT_GT(after.id, before.id);
+        before = after;
+    }
+}
+
+}  // namespace
+}  // namespace tstreams::core
