@@ -77,13 +77,14 @@ weave::task<commit_reply> committer::commit_once(commit_request request) {
     std::exception_ptr failure;
     commit_reply reply;
     const bool kept = request.has_group_row();
+    bool one_step = false;
+    bool perhaps_earlier = false;
     try {
-        if (world_.exclusive && request.has_group_row() && too_old(request.request))
-            co_return co_await answer_old(std::move(request));
+        if (world_.exclusive && kept && too_old(request.request)) co_return co_await answer_old(std::move(request));
         // What is opened and decided in one step is found again by its request only: by the row of a group.
-        const bool one_step = std::any_of(request.transactions.begin(), request.transactions.end(),
-                                          [](const decision& one) { return one.transaction.id == transaction_id(0); });
-        if (one_step && (!world_.exclusive || request.has_group_row())) {
+        one_step = std::any_of(request.transactions.begin(), request.transactions.end(),
+                               [](const decision& one) { return one.transaction.id == transaction_id(0); });
+        if (one_step && !world_.exclusive) {
             std::optional<commit_reply> answer = co_await group_answer(request.request);
             if (answer) co_return std::move(*answer);
         }
@@ -94,9 +95,18 @@ weave::task<commit_reply> committer::commit_once(commit_request request) {
     } catch (const error& refused) {
         // What was opened for this commit alone has nobody else to cancel it.
         if (refused.outcome() != outcome::not_applied) opened.clear();
+        perhaps_earlier = one_step && kept && refused.outcome() == outcome::not_applied;
         failure = std::current_exception();
     }
     if (!failure && world_.exclusive && !kept) co_return reply;
+    // An exclusive engine writes the row only once: an earlier try is looked for when this one was refused.
+    if (perhaps_earlier) {
+        std::optional<commit_reply> answer = co_await answer_if_known(request.request);
+        if (answer) {
+            reply = std::move(*answer);
+            failure = nullptr;
+        }
+    }
     if (!failure && !opened.empty()) {
         // An earlier try with this request may have been faster: then what this one opened is nobody's.
         const std::set<transaction_id> decided(reply.transactions.begin(), reply.transactions.end());
@@ -117,6 +127,16 @@ weave::task<void> committer::give_up(session_id session, opened_refs opened) {
         one.push_back(ref);
         co_await open_.cancel(session, std::move(one));
     }
+}
+
+weave::task<std::optional<commit_reply>> committer::answer_if_known(request_id request) {
+    std::optional<commit_reply> answer;
+    try {
+        answer = co_await group_answer(request);
+    } catch (const error&) {
+        // What refused the request is what its caller hears.
+    }
+    co_return answer;
 }
 
 weave::task<commit_reply> committer::commit_loaded(commit_request& request) {

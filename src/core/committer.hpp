@@ -114,6 +114,7 @@ private:
 
     weave::task<commit_reply> commit_shared(commit_request request, bool as_group);
     weave::task<std::optional<commit_reply>> group_answer(request_id request);
+    weave::task<std::optional<commit_reply>> answer_if_known(request_id request);
     weave::task<void> give_up(session_id session, opened_refs opened);
     weave::task<commit_reply> commit_in_one_shard(commit_request request);
     weave::task<commit_reply> commit_group(commit_request request);

@@ -29,5 +29,23 @@ TEST(repeated_requests, one_step_is_done_once_over_a_restart_and_leaves_nothing_
     EXPECT_EQ(read.transactions.back().id, behind);
 }
 
+// It was done, so its answer is not what would refuse it today.
+TEST(repeated_requests, one_step_has_its_answer_after_its_stream_was_deleted) {
+    test_world world;
+    const stream_info stream = world.make_stream("s");
+    commit_request request;
+    request.request = world.next_request(true);
+    decision one = world.decide({}, {"once"});
+    one.open.stream = stream.id;
+    request.transactions.push_back(one);
+    request.session = world.session;
+    const commit_reply first = world.run(world.service->commit(request));
+    world.run(world.service->delete_stream("s"));
+    const commit_reply again = world.run(world.service->commit(request));
+    EXPECT_EQ(again.transactions, first.transactions);
+    request.request = world.next_request(true);
+    EXPECT_THROW(world.run(world.service->commit(request)), error);
+}
+
 }  // namespace
 }  // namespace tstreams::core
