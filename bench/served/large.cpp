@@ -15,6 +15,7 @@ struct settings {
     std::size_t item_bytes = 1024;
     unsigned clients = 4;
     double seconds = 0.5;
+    std::size_t touched_mib = 1024;
 };
 
 void write_served(const std::string& endpoint, const settings& chosen, board& with, std::atomic<std::uint64_t>& total) {
@@ -61,35 +62,57 @@ void write_plain(const std::string& endpoint, const settings& chosen, board& wit
     }
 }
 
-void measure(const settings& chosen, unsigned clients, double limit, report& result) {
+// A virtual machine takes ten times as long for a page that its host has to give first. That is no figure of ours: what
+// the round will write is written and removed before.
+void touch_page_cache(const scratch& place, std::size_t mebibytes) {
+    const std::string path = place.file("touched");
+    {
+        const append_file file(path);
+        const std::string bytes(std::size_t{1} << 20, 't');
+        for (std::size_t i = 0; i < mebibytes; ++i) file.append(bytes);
+    }
+    std::filesystem::remove(path);
+}
+
+double plain_rate(const settings& chosen) {
     const scratch place(chosen.common.directory);
     const plain_loop plain(place.path(), plain_loop::answer::note);
+    touch_page_cache(place, chosen.touched_mib);
+    return rate_of(chosen.clients, chosen.seconds,
+                   [&](unsigned, board& with) { write_plain(plain.endpoint(), chosen, with); });
+}
+
+double served_rate(const settings& chosen) {
+    const scratch place(chosen.common.directory);
     const daemon_process server(place.path());
     in_process([&] {
         auto client = tstreams::client::open(server.endpoint());
         client.create_stream({.name = "large", .partitions = 8, .durability = tstreams::durability::process()});
     });
     const shared<std::atomic<std::uint64_t>> total;
+    touch_page_cache(place, chosen.touched_mib);
+    const double rate = rate_of(chosen.clients, chosen.seconds,
+                                [&](unsigned, board& with) { write_served(server.endpoint(), chosen, with, *total); });
+    check_count(server.endpoint(), "large", *total);
+    return rate;
+}
+
+void measure(const settings& chosen, report& result) {
     std::vector<double> floors;
     std::vector<double> products;
     for (std::uint32_t round = 0; round <= chosen.common.rounds; ++round) {
-        place.settle();
-        const double floor = rate_of(clients, chosen.seconds,
-                                     [&](unsigned, board& with) { write_plain(plain.endpoint(), chosen, with); });
-        const double product = rate_of(clients, chosen.seconds, [&](unsigned, board& with) {
-            write_served(server.endpoint(), chosen, with, *total);
-        });
+        const double floor = plain_rate(chosen);
+        const double product = served_rate(chosen);
         if (round == 0) continue;  // unmeasured
         floors.push_back(floor);
         products.push_back(product);
     }
-    check_count(server.endpoint(), "large", *total);
     const double mib_each = mib(chosen.items * chosen.item_bytes);
     const std::string name = std::to_string(chosen.items) + " x " + std::to_string(chosen.item_bytes) + " B, " +
-                             std::to_string(clients) + " clients";
+                             std::to_string(chosen.clients) + " clients";
     result.value(name + ", plain", median(floors) * mib_each, "MiB/s");
     result.value(name + ", tstreamsd", median(products) * mib_each, "MiB/s");
-    result.at_least(name + ", ratio", median(products) / median(floors), "", limit);
+    result.at_least(name + ", ratio", median(products) / median(floors), "", share_wanted);
 }
 
 }  // namespace
@@ -104,9 +127,11 @@ int main(int argc, char** argv) {
         ->check(CLI::Range(1, 100))
         ->capture_default_str();
     app.add_option("--seconds", chosen.seconds, "Length of a round")->capture_default_str();
+    app.add_option("--touched-mib", chosen.touched_mib, "Page cache that is touched before each round")
+        ->capture_default_str();
     return run_program(app, argc, argv, [&] {
         report result;
-        measure(chosen, chosen.clients, share_wanted, result);
+        measure(chosen, result);
         return chosen.common.finish(result);
     });
 }
