@@ -59,7 +59,7 @@ inline std::string noise(std::size_t size) {
 class scratch {
 public:
     explicit scratch(const std::string& parent) {
-        std::string path = (std::filesystem::path(parent) / "tstreams-bench-XXXXXX").string();
+        std::string path = (std::filesystem::absolute(parent) / "tstreams-bench-XXXXXX").string();
         if (::mkdtemp(path.data()) == nullptr) {
             throw std::system_error(errno, std::generic_category(), "no directory can be made in '" + parent + "'");
         }

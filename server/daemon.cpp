@@ -59,6 +59,7 @@ moebius::server_options server_options_of(const daemon_limits& limits) {
     moebius::server_options chosen;
     chosen.limits.clients = limits.clients;
     chosen.handshake_limit = limits.handshake;
+    chosen.heartbeat = limits.silence;
     chosen.dead_after = limits.silence;
     chosen.limits.body_bytes = request_bytes_max(limits);
     chosen.limits.message_bytes = chosen.limits.body_bytes + 4096;

@@ -20,7 +20,7 @@ struct typed {
     std::uint64_t session_timeout = 3600;
     std::uint64_t open_time = 86'400;
     std::uint64_t handshake = 5;
-    std::uint64_t silence = 10;
+    std::uint64_t silence = 30;
     std::uint64_t drain = 5;
     bool print_config = false;
 };
@@ -85,7 +85,8 @@ void add_limits(CLI::App& app, daemon_limits& limits, typed& words) {
     add_number(app, "--session-timeout", words.session_timeout,
                "Seconds: the longest silence after which a client may ask to be given up");
     add_number(app, "--handshake", words.handshake, "Seconds: a connection that takes longer for it is cut");
-    add_number(app, "--silence", words.silence, "Seconds: a connection that answers no heartbeat so long is cut");
+    add_number(app, "--silence", words.silence,
+               "Seconds: after this silence of a connection it is asked, and after as much again it is cut");
 }
 
 void describe(CLI::App& app, invocation& call, typed& words) {

@@ -12,6 +12,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <filesystem>
+#include <fstream>
 #include <stdexcept>
 #include <utility>
 
@@ -107,6 +109,25 @@ double process::end() noexcept {
 void write_line(int out, std::string text) {
     text += '\n';
     if (::write(out, text.data(), text.size()) != static_cast<ssize_t>(text.size())) fail("write");
+}
+
+double resident_bytes(pid_t process) {
+    std::ifstream file("/proc/" + std::to_string(process) + "/statm");
+    double whole = 0;
+    double resident = 0;
+    if (!(file >> whole >> resident)) throw std::runtime_error("the memory of a process is not known");
+    return resident * static_cast<double>(::sysconf(_SC_PAGESIZE));
+}
+
+double cpu_seconds(pid_t process) {
+    double nanoseconds = 0;
+    for (const auto& thread : std::filesystem::directory_iterator("/proc/" + std::to_string(process) + "/task")) {
+        double used = 0;
+        if (!(std::ifstream(thread.path() / "schedstat") >> used))
+            throw std::runtime_error("the CPU time of a thread is not known");
+        nanoseconds += used;
+    }
+    return nanoseconds / 1e9;
 }
 
 }  // namespace bench

@@ -64,4 +64,8 @@ private:
 
 void write_line(int out, std::string text);
 
+// Of a process that runs, all its threads.
+[[nodiscard]] double resident_bytes(pid_t process);
+[[nodiscard]] double cpu_seconds(pid_t process);
+
 }  // namespace bench

@@ -2,13 +2,10 @@
 #include "processes.hpp"
 #include "table.hpp"
 
-#include <unistd.h>
 #include <zmq.h>
 #include <moebius/moebius.hpp>
 
 #include <chrono>
-#include <filesystem>
-#include <fstream>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -55,25 +52,6 @@ void ask_for_sleep(const std::string& endpoint, unsigned handlers) {
     zmq_connect(socket, endpoint.c_str());
     for (unsigned i = 0; i < handlers; ++i) zmq_send(socket, request.data(), request.size(), 0);
     zmq_recv(socket, nullptr, 0, 0);
-}
-
-double resident_bytes(pid_t process) {
-    std::ifstream file("/proc/" + std::to_string(process) + "/statm");
-    double whole = 0;
-    double resident = 0;
-    if (!(file >> whole >> resident)) throw std::runtime_error("the memory of a process is not known");
-    return resident * static_cast<double>(::sysconf(_SC_PAGESIZE));
-}
-
-double cpu_seconds(pid_t process) {
-    double nanoseconds = 0;
-    for (const auto& thread : std::filesystem::directory_iterator("/proc/" + std::to_string(process) + "/task")) {
-        double used = 0;
-        if (!(std::ifstream(thread.path() / "schedstat") >> used))
-            throw std::runtime_error("the CPU time of a thread is not known");
-        nanoseconds += used;
-    }
-    return nanoseconds / 1e9;
 }
 
 void run(arguments& given, table& to) {

@@ -87,12 +87,11 @@ weave::task<commit_reply> committer::commit_once(commit_request request) {
     const bool kept = request.has_group_row();
     bool in_doubt = false;
     try {
-        if (world_.exclusive && request.has_group_row() && too_old(request.request))
-            co_return co_await answer_old(std::move(request));
+        if (world_.exclusive && kept && too_old(request.request)) co_return co_await answer_old(std::move(request));
         // What is opened and decided in one step is found again by its request only: by the row of a group.
         const bool one_step = std::any_of(request.transactions.begin(), request.transactions.end(),
                                           [](const decision& one) { return one.transaction.id == transaction_id(0); });
-        if (one_step && (!world_.exclusive || kept)) {
+        if (one_step && !world_.exclusive) {
             std::optional<commit_reply> answer = co_await group_answer(request.request);
             if (answer) co_return std::move(*answer);
         }
@@ -109,10 +108,14 @@ weave::task<commit_reply> committer::commit_once(commit_request request) {
     if (failure && !in_doubt && world_.exclusive && kept) {
         // What keeps it from being done again, a newer instance or the end of a stream, may have come after it was
         // done.
-        std::optional<group_row> row = co_await read_group(request.request);
-        if (row && row->decision == group_row::kind::committed) {
-            failure = nullptr;
-            reply.transactions = std::move(row->transactions);
+        try {
+            std::optional<group_row> row = co_await read_group(request.request);
+            if (row && row->decision == group_row::kind::committed) {
+                failure = nullptr;
+                reply.transactions = std::move(row->transactions);
+            }
+        } catch (const error& unread) {
+            failure = std::make_exception_ptr(error(unread.code(), unread.what(), outcome::unknown));
         }
     }
     if (!failure && world_.exclusive) {

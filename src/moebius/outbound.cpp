@@ -66,13 +66,15 @@ bool server_core::has_room(client_state& to, std::size_t bytes) noexcept {
 }
 
 // Under load messages are held until the end of the turn, and then sent client by client: a client that has many
-// requests in flight gets its answers in few packets and is woken once, and so is libzmq's thread. One that waits for
-// each answer (its last busy turn had only one) gets it at once. A worker holds nothing: its handlers may block, and
-// what others have answered by then is not to wait for them, nor to die with them.
+// requests in flight gets its answers in few packets and is woken once, and so is libzmq's thread. So are answers that
+// handlers give after the turn, when what they all waited for is there: until the jobs that are ready now have run. A
+// client that waits for each answer (its last busy turn had only one) gets it at once. A worker holds nothing: its
+// handlers may block, and what others have answered by then is not to wait for them, nor to die with them.
 errc server_core::deliver(client_state& to, message&& head, message* tail) {
     if (!to.connected || closed_) return errc::peer_gone;
     const bool first = to.outbound.empty();
-    const bool hold = !worker_ && pump_.busy() && to.pipelines(pump_.counters().turns);
+    const bool many = pump_.busy() || !pump_.turning();
+    const bool hold = !worker_ && many && to.pipelines(pump_.counters().turns);
     if (first && !hold) {
         const sent outcome = send_now(to, head, tail);
         if (outcome == sent::all) return errc::none;
@@ -87,9 +89,23 @@ errc server_core::deliver(client_state& to, message&& head, message* tail) {
     if (first && !hold)
         block(to);
     else if (first)
-        held_.push_back(to);
+        hold_back(to);
     if (!to.blocked && (to.outbound_bytes > held_bytes_max || to.outbound.frames() >= held_frames_max)) send_queued(to);
     return errc::none;
+}
+
+server_core::flush::flush(server_core& of) noexcept
+    : job([](weave::job& self) noexcept {
+          auto& one = static_cast<flush&>(self);
+          one.posted = false;
+          one.core.batch_ended();
+      }),
+      core(of) {}
+
+void server_core::hold_back(client_state& to) noexcept {
+    held_.push_back(to);
+    if (pump_.turning() || std::exchange(flush_.posted, true)) return;
+    home.post(flush_);
 }
 
 void server_core::block(client_state& to) noexcept {

@@ -64,6 +64,7 @@ public:
     }
     // In a batch in which, or shortly before which, so many messages came that more are likely to follow at once.
     [[nodiscard]] bool busy() const noexcept { return turning_ && std::max(received_, usual_) > busy_from; }
+    [[nodiscard]] bool turning() const noexcept { return turning_; }
     [[nodiscard]] const pump_counters& counters() const noexcept { return counters_; }
 
 private:

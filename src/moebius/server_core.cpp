@@ -372,6 +372,7 @@ void server_core::close() noexcept {
     home.parts().disarm(stopper_);
     home.parts().disarm(sweeper_);
     home.parts().forget(errands_);
+    home.parts().forget(flush_);
     tickers_.clear();
     // What still runs is destroyed where it is suspended; its destructors run and find a closed server.
     while (!backgrounds_.empty()) {

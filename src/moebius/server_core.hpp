@@ -98,6 +98,12 @@ private:
         std::mutex mutex;
         std::vector<std::function<void()>> waiting;  // guarded by mutex
     };
+    // Sends what was held outside the pump's turns.
+    struct flush final : weave::job {
+        explicit flush(server_core& of) noexcept;
+        server_core& core;
+        bool posted = false;
+    };
     class clock_timer final : public timer {
     public:
         clock_timer(server_core& of, void (server_core::*what)()) noexcept : core_(of), what_(what) {}
@@ -146,6 +152,7 @@ private:
     [[nodiscard]] sent send_now(const client_state& to, message& head, message* tail) noexcept;
     void batch_ended() noexcept override;
     unsigned send_queued(client_state& to, unsigned most = UINT_MAX) noexcept;
+    void hold_back(client_state& to) noexcept;
     void block(client_state& to) noexcept;
     [[nodiscard]] static bool finished(const call& of, kind what, message& body) noexcept;
     [[nodiscard]] bool has_room(client_state& to, std::size_t bytes) noexcept;
@@ -182,13 +189,14 @@ private:
     client_table clients_;
     std::vector<std::unique_ptr<call>> calls_;
     std::vector<call*> free_calls_;
-    list<client_state> held_;     // have messages that go out at the end of the turn
+    list<client_state> held_;     // have messages that go out at the end of the turn, or of the jobs that run now
     list<client_state> blocked_;  // have messages for which libzmq had no room
     std::unordered_map<int, client_state*> by_origin_;
     std::vector<socket_file> files_;
     std::vector<std::pair<client_state*, std::uint32_t>> perhaps_gone_;
     std::unordered_map<std::string, std::vector<client_state*>> topics_;
     errands errands_{*this};
+    flush flush_{*this};
     list<background> backgrounds_;
     std::vector<std::unique_ptr<ticker>> tickers_;
     clock_timer sweeper_{*this, &server_core::sweep};

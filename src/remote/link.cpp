@@ -21,11 +21,11 @@ struct exchange::state {
             self.owner.requester_->call(self.command, std::move(self.body), self.timeout,
                                         [&self](weave::outcome_of<moebius::message> outcome) noexcept {
                                             self.outcome.emplace(std::move(outcome));
-                                            self.owner.home_.post(self.answered);
+                                            self.owner.back_.give(self.answered);
                                         });
         } catch (...) {
             self.outcome.emplace(std::current_exception());
-            self.owner.home_.post(self.answered);
+            self.owner.back_.give(self.answered);
         }
     }
     static void come_back(weave::job& work) noexcept {
@@ -67,7 +67,7 @@ void exchange::await_suspend(std::coroutine_handle<> waiting) noexcept {
     state_->coroutine = waiting;
     state_->in_flight = state_;
     if (state_->owner.in_flight_++ == 0) state_->owner.idle_.reset();
-    state_->owner.loop_.post(state_->asking);
+    state_->owner.there_.give(state_->asking);
 }
 
 void exchange::give_up() noexcept {
@@ -82,7 +82,7 @@ moebius::message exchange::await_resume() {
 }
 
 link::link(const std::string& endpoint, moebius::requester_options options, weave::executor& home)
-    : home_(home), idle_(home), closing_(*this), ending_(*this) {
+    : home_(home), there_(home, loop_), back_(loop_, home), idle_(home), closing_(*this), ending_(*this) {
     idle_.set();
     requester_.emplace(loop_, endpoint, std::move(options));
     thread_ = std::thread([this] { loop_.run(); });
@@ -95,6 +95,42 @@ link::~link() {
 
 void link::ended() noexcept {
     if (--in_flight_ == 0) idle_.set();
+}
+
+link::ferry::ferry(weave::executor& from, weave::executor& to) noexcept
+    : from_(from),
+      to_(to),
+      leaving_(*this, [](weave::job& self) noexcept { static_cast<leg&>(self).on.leave(); }),
+      arriving_(*this, [](weave::job& self) noexcept { static_cast<leg&>(self).on.arrive(); }) {}
+
+// The first one asks for a crossing, which stands behind all that is ready now.
+void link::ferry::give(weave::job& work) noexcept {
+    work.next = nullptr;
+    (first_ ? last_->next : first_) = &work;
+    if (first_ == &work) from_.post(leaving_);
+    last_ = &work;
+}
+
+void link::ferry::leave() noexcept {
+    weave::job* const first = std::exchange(first_, nullptr);
+    const std::lock_guard lock(mutex_);
+    const bool alone = !first_under_way_;
+    (first_under_way_ ? last_under_way_->next : first_under_way_) = first;
+    last_under_way_ = last_;
+    if (alone) to_.post(arriving_);
+}
+
+void link::ferry::arrive() noexcept {
+    weave::job* one = nullptr;
+    {
+        const std::lock_guard lock(mutex_);
+        one = std::exchange(first_under_way_, nullptr);
+    }
+    while (one) {
+        weave::job& now = *one;
+        one = now.next;
+        to_.post(now);
+    }
 }
 
 weave::task<void> link::stop() {

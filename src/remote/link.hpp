@@ -11,6 +11,7 @@
 #include <chrono>
 #include <coroutine>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -56,6 +57,30 @@ public:
 private:
     friend class exchange;
     friend class feed;
+    // From one thread to the other. What is given in one pass there goes over together, so that whoever sleeps is woken
+    // once, and for all of it.
+    class ferry {
+    public:
+        ferry(weave::executor& from, weave::executor& to) noexcept;
+        void give(weave::job& work) noexcept;  // on `from`; it runs on `to`
+
+    private:
+        struct leg : weave::job {
+            leg(ferry& of, run_function work) noexcept : job(work), on(of) {}
+            ferry& on;
+        };
+        void leave() noexcept;
+        void arrive() noexcept;
+        weave::executor& from_;
+        weave::executor& to_;
+        weave::job* first_ = nullptr;  // on `from`
+        weave::job* last_ = nullptr;
+        leg leaving_;
+        std::mutex mutex_;
+        weave::job* first_under_way_ = nullptr;  // guarded by mutex_
+        weave::job* last_under_way_ = nullptr;
+        leg arriving_;
+    };
     struct close_job : weave::job {
         explicit close_job(link& of) noexcept;
         link& owner;
@@ -69,6 +94,8 @@ private:
     weave::executor& home_;
     moebius::loop loop_;
     std::optional<moebius::requester> requester_;  // belongs to the loop's thread
+    ferry there_;                                  // to the loop
+    ferry back_;                                   // to the executor
     std::size_t in_flight_ = 0;                    // on the executor
     weave::event idle_;
     close_job closing_;

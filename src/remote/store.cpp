@@ -12,6 +12,11 @@ namespace tstreams::remote {
 
 namespace {
 
+// A server with thousands of clients that are idle would be busy with more frequent ones. A connection that is closed,
+// or a server that has ended, is noticed at once; these find what is silent without closing.
+constexpr std::chrono::seconds connection_heartbeat{15};
+constexpr std::chrono::seconds connection_dead_after{30};
+
 class served_store final : public detail::store {
 public:
     served_store(service_options options, weave::executor& executor, ports::clock& clock)
@@ -87,6 +92,8 @@ weave::task<std::unique_ptr<detail::store>> open_store(detail::store_place place
     chosen.patience = options.request_timeout;
     chosen.first_patience = std::min<std::chrono::milliseconds>(options.request_timeout, std::chrono::seconds(5));
     chosen.transport.name = options.name;
+    chosen.transport.heartbeat = connection_heartbeat;
+    chosen.transport.dead_after = connection_dead_after;
     const std::string endpoint = chosen.endpoint;
     try {
         co_return std::make_unique<served_store>(std::move(chosen), executor, clock);
