@@ -26,8 +26,9 @@
 namespace tstreams {
 
 namespace detail {
+struct access;
 class watcher_state;
-}
+}  // namespace detail
 
 struct transaction_event {
     event_kind kind = event_kind::opened;

@@ -44,9 +44,9 @@ void check(const client_options& options) {
 
 std::shared_ptr<client_state> client_state::open(std::string_view uri, client_options options, store_opener opener) {
     check(options);
-    side_threads::prepare();
     auto owned = std::make_unique<client_state>(uri, std::move(options));
     owned->runtime_.run(owned->open_all(opener));
+    side_threads::prepare();  // the engine has what it needs until its end by now, which goes after what comes later
     return {owned.release(), [](client_state* state) {
                 // A thread of its own cannot end itself.
                 if (state->on_own_thread()) {

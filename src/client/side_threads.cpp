@@ -2,8 +2,10 @@
 
 #include <tstreams/error.hpp>
 
+#include <atomic>
 #include <condition_variable>
 #include <cstddef>
+#include <cstdlib>
 #include <list>
 #include <mutex>
 #include <thread>
@@ -16,7 +18,9 @@ constexpr std::size_t threads_max = 64;
 
 class thread_list {
 public:
-    ~thread_list() {
+    ~thread_list() { wait(); }
+
+    void wait() {
         std::unique_lock lock(mutex_);
         ended_.wait(lock, [this] { return running_.empty(); });
         join_ended();
@@ -66,6 +70,10 @@ thread_list& threads() {
 
 void side_threads::prepare() {
     threads();
+    // A later store may be of another engine, whose libraries are there since then only.
+    static std::atomic<unsigned> stores{0};
+    constexpr unsigned kinds_max = 8;
+    if (stores < kinds_max && stores++ < kinds_max) std::atexit([] { threads().wait(); });
 }
 
 void side_threads::run(std::function<void()> work) {

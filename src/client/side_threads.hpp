@@ -8,7 +8,7 @@ namespace tstreams::detail {
 
 class side_threads {
 public:
-    // Before anything that may need them at exit, so that they end after it.
+    // After what they need until their end: at exit they are waited for before that goes.
     static void prepare();
     // Runs `work`, which must not throw, on a thread of its own. At most 64 at a time in a process: throws
     // overloaded.

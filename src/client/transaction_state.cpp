@@ -436,8 +436,8 @@ void transaction_state::abandon() noexcept {
         return;
     }
     try {
-        weave::task<void> work =
-            decides_later ? stay_with(shared_from_this(), std::move(settled_by)) : cancel_abandoned(shared_from_this());
+        weave::task<void> work = decides_later ? stay_with(shared_from_this(), std::move(settled_by))
+                                               : cancel_abandoned(client_, ref(), !counted_over_.exchange(true));
         client_->launch(std::move(work), [](weave::outcome_of<void>) {});
     } catch (...) {
         // The client is closing, which cancels everything that is open.
@@ -452,10 +452,12 @@ weave::task<void> transaction_state::stay_with(std::shared_ptr<transaction_state
     co_return;
 }
 
-weave::task<void> transaction_state::cancel_abandoned(std::shared_ptr<transaction_state> self) {
-    self->leave_count();
-    std::vector<core::transaction_ref> refs(1, self->ref());
-    co_await self->client_->service().cancel(self->client_->session(), std::move(refs));
+// It keeps nothing: were it the last to hold the client, that would be closed when this is over, which at the end of
+// the process is too late. Who closes waits for it.
+weave::task<void> transaction_state::cancel_abandoned(client_state* client, core::transaction_ref ref, bool counts) {
+    if (counts) client->transaction_over();
+    std::vector<core::transaction_ref> refs(1, ref);
+    co_await client->service().cancel(client->session(), std::move(refs));
 }
 
 void transaction_state::over() noexcept {
@@ -465,7 +467,7 @@ void transaction_state::over() noexcept {
 }
 
 void transaction_state::leave_count() noexcept {
-    if (!std::exchange(counted_over_, true)) client_->transaction_over();
+    if (!counted_over_.exchange(true)) client_->transaction_over();
 }
 
 void transaction_state::drop_buffers() noexcept {

@@ -7,6 +7,7 @@
 #include <tstreams/types.hpp>
 #include <weave/sync.hpp>
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -78,7 +79,7 @@ private:
     void over() noexcept;  // nobody counts it as open any more
     void leave_count() noexcept;
     static weave::task<void> stay_with(std::shared_ptr<transaction_state> self, std::shared_ptr<commit_plan> plan);
-    static weave::task<void> cancel_abandoned(std::shared_ptr<transaction_state> self);
+    static weave::task<void> cancel_abandoned(client_state* client, core::transaction_ref ref, bool counts);
 
     const std::shared_ptr<producer_state> producer_;
     client_state* const client_;  // kept by the producer
@@ -98,7 +99,7 @@ private:
     std::string frame_;     // packed items that are not written yet
     std::string flushing_;  // a frame on its way
     // On the executor only.
-    bool counted_over_ = false;
+    std::atomic<bool> counted_over_{false};
     std::uint32_t frames_ = 0;
     std::exception_ptr flush_failure_;
 };

@@ -587,7 +587,7 @@ class Others(ClientTest):
 
     def test_the_sample_of_the_readme(self):
         readme = (TREE / "clients/python/README.md").read_text()
-        sample, = re.findall(r"^```python\n(.*?)^```$", readme, re.DOTALL | re.MULTILINE)
+        sample, *_ = re.findall(r"^```python\n(.*?)^```$", readme, re.DOTALL | re.MULTILINE)
         self.assertIn("tcp://127.0.0.1:7420", sample)
         exec(sample.replace("tcp://127.0.0.1:7420", self.daemon.endpoint), {})
         self.assertEqual(self.tool("consume", "small"), b"pears 5\napples 3\n")

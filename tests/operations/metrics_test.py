@@ -188,7 +188,7 @@ class BadInput(ServedTest):
             done = subprocess.run([DAEMON, "--store", f"file:{self.directory}/store", "--listen",
                                    f"ipc://{self.directory}/socket", "--metrics", address], capture_output=True,
                                   text=True, timeout=60)
-            self.assertEqual(done.returncode, 1, address)
+            self.assertEqual(done.returncode, 2, address)
             self.assertIn(what, done.stderr)
         beyond = self.start("--metrics-beyond-loopback")
         self.assertRegex(beyond.log.read_text(), "warning unprotected endpoint=http://.*reads the metrics")
