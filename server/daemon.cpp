@@ -75,6 +75,7 @@ routes_options routes_options_of(const daemon_limits& limits) {
     routes_options chosen;
     chosen.limits.sessions = limits.clients;
     chosen.limits.answers = limits.client_answers;
+    chosen.limits.answer_bytes = limits.client_unread_bytes;
     chosen.calls.item_bytes = limits.item_bytes;
     chosen.calls.group_members = limits.group_members;
     chosen.calls.stream_partitions = limits.stream_partitions;

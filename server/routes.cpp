@@ -275,14 +275,15 @@ weave::task<moebius::message> routes::answer_in_session(const moebius::request* 
             co_return known.answer->body.share();
         }
         const ports::steady_time begun = clock_.now();
+        moebius::message body;
         try {
-            known.answer->body = moebius::message::adopt(wire::encode_reply(co_await perform(of, std::move(call))));
+            body = moebius::message::adopt(wire::encode_reply(co_await perform(of, std::move(call))));
             if constexpr (std::same_as<Call, wire::commit_call>)
                 counted_.commit_microseconds.add(static_cast<std::uint64_t>((clock_.now() - begun).count()));
         } catch (...) {
-            known.answer->body = failure_of(std::current_exception());
+            body = failure_of(std::current_exception());
         }
-        known.answer->ready.set();
+        sessions::keep(*of, *known.answer, std::move(body));
         co_return known.answer->body.share();
     }
 }

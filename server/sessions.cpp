@@ -42,20 +42,43 @@ std::vector<core::session_id> sessions::silent() const {
     return over;
 }
 
+void sessions::forget_below(session& of, std::uint64_t answered_below) {
+    if (answered_below <= of.answered_below) return;
+    const auto forget = [&of](kept_answer& one) {
+        one.confirmed = true;
+        of.answer_bytes -= one.body.size();
+    };
+    if (answered_below - of.answered_below <= of.answers.size()) {
+        for (std::uint64_t at = of.answered_below; at < answered_below; ++at)
+            if (const auto found = of.answers.find(at); found != of.answers.end()) {
+                forget(*found->second);
+                of.answers.erase(found);
+            }
+    } else {
+        std::erase_if(of.answers, [&](const auto& one) {
+            const bool over = one.first < answered_below;
+            if (over) forget(*one.second);
+            return over;
+        });
+    }
+    of.answered_below = answered_below;
+}
+
+void sessions::keep(session& of, kept_answer& answer, moebius::message body) {
+    answer.body = std::move(body);
+    if (!answer.confirmed) of.answer_bytes += answer.body.size();
+    answer.ready.set();
+}
+
 sessions::numbered sessions::number(session& of, const wire::request_head& head) {
     if (head.sequence < of.answered_below)
         throw error(errc::invalid_argument, "a call that the client has the answer to already");
-    if (head.answered_below > of.answered_below && head.answered_below <= head.sequence) {
-        if (head.answered_below - of.answered_below <= of.answers.size()) {
-            for (std::uint64_t at = of.answered_below; at < head.answered_below; ++at) of.answers.erase(at);
-        } else {
-            std::erase_if(of.answers, [&](const auto& one) { return one.first < head.answered_below; });
-        }
-        of.answered_below = head.answered_below;
-    }
+    if (head.answered_below <= head.sequence) forget_below(of, head.answered_below);
     if (const auto known = of.answers.find(head.sequence); known != of.answers.end()) return {known->second, false};
     if (of.answers.size() >= limits_.answers)
         throw error(errc::overloaded, std::to_string(of.answers.size()) + " calls of this client are in flight");
+    if (of.answer_bytes >= limits_.answer_bytes)
+        throw error(errc::overloaded, std::to_string(of.answer_bytes) + " bytes of answers are not confirmed");
     auto fresh = std::make_shared<kept_answer>(home_);
     of.answers.emplace(head.sequence, fresh);
     return {std::move(fresh), true};

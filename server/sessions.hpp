@@ -30,6 +30,7 @@ struct kept_answer {
     explicit kept_answer(weave::executor& home) : ready(home) {}
     weave::event ready;
     moebius::message body;
+    bool confirmed = false;  // the client says that it has it, and it is not counted any more
 };
 
 struct session {
@@ -41,11 +42,13 @@ struct session {
     ports::steady_time last_seen{};
     std::uint64_t answered_below = 1;
     std::unordered_map<std::uint64_t, std::shared_ptr<kept_answer>> answers;
+    std::size_t answer_bytes = 0;  // of these
 };
 
 struct session_limits {
     std::size_t sessions = 4096;
-    std::size_t answers = 16'384;  // of one session, kept or still to come
+    std::size_t answers = 16'384;                      // of one session, kept or still to come
+    std::size_t answer_bytes = std::size_t{32} << 20;  // of those that are kept
 };
 
 // On the loop's thread.
@@ -73,8 +76,12 @@ public:
     // Forgets the answers that the client has. Throws invalid_argument for a number that is answered already,
     // overloaded (not_applied).
     [[nodiscard]] numbered number(session& of, const wire::request_head& head);
+    // The answer has come.
+    static void keep(session& of, kept_answer& answer, moebius::message body);
 
 private:
+    static void forget_below(session& of, std::uint64_t answered_below);
+
     weave::executor& home_;
     ports::clock& clock_;
     const session_limits limits_;

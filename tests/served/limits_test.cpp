@@ -236,6 +236,32 @@ TEST_F(limited, answers_that_are_kept) {
     EXPECT_TRUE(numbered(101, 2).done());
 }
 
+TEST_F(limited, bytes_of_answers_that_are_kept) {
+    serve({"--client-unread-bytes", "100000"});
+    wire::create_stream_call wide;
+    wide.request.options.name = "wide";
+    wide.request.options.partitions = 1024;
+    stream_ = raw_->get(wide).id;
+    wire::attach_consumer_call attach;
+    attach.request.stream = stream_;
+    for (partition_number one = 0; one < 1024; ++one) attach.request.partitions.push_back(one);
+    attach.request.starts.resize(1024);
+    ASSERT_TRUE(raw_->begin().done());
+    const auto numbered = [&](std::uint64_t sequence, std::uint64_t answered_below) {
+        wire::request_head head;
+        head.session = raw_->session;
+        head.sequence = sequence;
+        head.answered_below = answered_below;
+        return raw_->send(attach.command, wire::encode_request(head, attach));
+    };
+    std::uint64_t sequence = 1;
+    while (sequence < 100 && numbered(sequence, 1).done()) ++sequence;
+    EXPECT_LT(sequence, 10U) << "each answer has some 20 KiB";
+    EXPECT_EQ(numbered(sequence, 1).refusal, errc::overloaded);
+    EXPECT_TRUE(numbered(sequence, 2).done()) << "the first one is confirmed";
+    EXPECT_TRUE(numbered(sequence + 1, sequence + 1).done());
+}
+
 TEST_F(limited, silence_of_a_session) {
     serve({"--session-timeout", "60"});
     EXPECT_TRUE(raw_->begin(60s).done());
