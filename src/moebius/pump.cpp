@@ -69,8 +69,9 @@ void pump::turn() noexcept {
     unsigned idle_passes = 0;
     for (unsigned pass = 0; pass < passes_max && idle_passes < 2 && started_ && owner_.blocked(); ++pass) {
         const std::uint64_t before = handled_;
-        if (owner_.retry_blocked()) ++handled_;
+        // In this order: receiving consumes the signal that a peer has room again, and finding nothing always does.
         empty = receive_batch();
+        if (owner_.retry_blocked()) ++handled_;
         idle_passes = handled_ == before ? idle_passes + 1 : 0;
     }
     if (started_ && empty) owner_.found_empty();
