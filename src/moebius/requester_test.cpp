@@ -17,6 +17,11 @@ task<> nap(request asked) {
     co_await asked.reply(asked.take_body());
 }
 
+task<> sleep_long(request asked) {
+    co_await moebius::sleep_for(1h);
+    co_await asked.reply(asked.take_body());
+}
+
 task<> count_to(request asked) {
     const int last = std::stoi(std::string(asked.body().text()));
     for (int i = 0; i < last; ++i) {
@@ -36,6 +41,7 @@ task<> stream_for_ever(request asked) {
 void add_rules(command_router& routes) {
     routes.on("echo", [](request& asked) { asked.reply(asked.take_body()); }, strategy::concurrent);
     routes.on("nap", nap, strategy::concurrent);
+    routes.on("hour", sleep_long, strategy::concurrent);
     routes.on("count", count_to, strategy::concurrent);
     routes.on("endless", stream_for_ever, strategy::concurrent);
     routes.on("refuse", [](request&) { throw error(static_cast<errc>(1001), "because"); });
@@ -91,7 +97,8 @@ TEST(requester, throws_what_the_server_says) {
 
 TEST(requester, a_timeout_cancels_the_handler) {
     both pair;
-    EXPECT_EQ(pair.failure_of("nap", 5ms), errc::timed_out);
+    EXPECT_EQ(pair.call("echo", "connected"), "connected");
+    EXPECT_EQ(pair.failure_of("hour", 5ms), errc::timed_out);
     EXPECT_TRUE(pair.home.run(eventually_here([&] { return pair.node.metrics().cancelled == 1; })));
     EXPECT_TRUE(pair.home.run(eventually_here([&] { return pair.node.metrics().handlers == 0; })));
     EXPECT_EQ(pair.asks->metrics().in_flight, 0U);
