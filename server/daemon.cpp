@@ -237,7 +237,7 @@ private:
                 {{"count", std::to_string(more)}, {"text", "their keys are not in the file of clients"}});
         if (const std::uint64_t more = denied - std::exchange(denied_calls_, denied); more != 0)
             say(log_level::warning, "refused_calls",
-                {{"count", std::to_string(more)}, {"text", "their clients have not the right for them"}});
+                {{"count", std::to_string(more)}, {"text", "their clients do not have the right for them"}});
     }
 
     // The first signal lets what is in flight end, the second does not.

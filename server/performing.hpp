@@ -28,9 +28,6 @@ struct performer {
     [[nodiscard]] auto operator()(wire::find_stream_call call) const {
         return broker.find_stream(std::move(call.name));
     }
-    [[nodiscard]] auto operator()(wire::list_streams_call call) const {
-        return broker.list_streams(std::move(call.prefix), std::move(call.after), call.limit);
-    }
     [[nodiscard]] auto operator()(wire::update_stream_call call) const {
         return broker.update_stream(std::move(call.name), std::move(call.changes));
     }

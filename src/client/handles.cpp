@@ -9,6 +9,16 @@ error stream_not_found(std::string_view name) {
     return {errc::stream_not_found, "stream '" + std::string(name) + "': no such stream"};
 }
 
+std::string text_of(const std::exception_ptr& failure) {
+    try {
+        std::rethrow_exception(failure);
+    } catch (const std::exception& known) {
+        return known.what();
+    } catch (...) {
+        return "an exception that is no std::exception";
+    }
+}
+
 void check_name(std::string_view what, std::string_view name) {
     constexpr std::size_t longest = 128;
     const bool well_formed = std::all_of(name.begin(), name.end(), [](char c) {

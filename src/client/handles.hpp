@@ -6,6 +6,7 @@
 #include <tstreams/types.hpp>
 
 #include <cstdint>
+#include <exception>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,6 +23,9 @@ template <class Handle>
 }
 
 [[nodiscard]] error stream_not_found(std::string_view name);
+
+// What an exception of a callback says, for people.
+[[nodiscard]] std::string text_of(const std::exception_ptr& failure);
 
 // Throws invalid_name unless it matches [A-Za-z0-9._-]{1,128}.
 void check_name(std::string_view what, std::string_view name);

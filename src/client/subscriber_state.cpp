@@ -20,16 +20,6 @@ std::size_t weight(const received_state& entry) {
     return entry.stored.inline_items.size() + entry_overhead;
 }
 
-std::string text_of(const std::exception_ptr& failure) {
-    try {
-        std::rethrow_exception(failure);
-    } catch (const std::exception& known) {
-        return known.what();
-    } catch (...) {
-        return "an exception that is no std::exception";
-    }
-}
-
 }  // namespace
 
 // What the callback gets beside the transaction.

@@ -96,10 +96,10 @@ private:
     std::uint64_t items_ = 0;
     std::uint64_t bytes_ = 0;
     // The writer's while the phase is open, the executor's while it is deciding; changed under mutex_.
-    std::string frame_;     // packed items that are not written yet
-    std::string flushing_;  // a frame on its way
+    std::string frame_;                      // packed items that are not written yet
+    std::string flushing_;                   // a frame on its way
+    std::atomic<bool> counted_over_{false};  // the client was told that it is not open any more
     // On the executor only.
-    std::atomic<bool> counted_over_{false};
     std::uint32_t frames_ = 0;
     std::exception_ptr flush_failure_;
 };

@@ -36,16 +36,6 @@ core::watch_request request_of(const stream_info& stream, const watch_options& o
     return request;
 }
 
-std::string text_of(const std::exception_ptr& failure) {
-    try {
-        std::rethrow_exception(failure);
-    } catch (const std::exception& known) {
-        return known.what();
-    } catch (...) {
-        return "an exception that is no std::exception";
-    }
-}
-
 }  // namespace
 
 weave::task<std::shared_ptr<watcher_state>> watcher_state::make(std::shared_ptr<client_state> client,

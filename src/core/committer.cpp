@@ -118,16 +118,10 @@ weave::task<commit_reply> committer::commit_once(commit_request request) {
             failure = std::make_exception_ptr(error(unread.code(), unread.what(), outcome::unknown));
         }
     }
-    if (!failure && world_.exclusive) {
-        // Either this try did it, or an earlier one, and then what this one has opened is nobody's.
-        const std::vector<transaction_id>& done = reply.transactions;
-        const bool mine = opened.empty() || std::find(done.begin(), done.end(), opened.front().id) != done.end();
-        if (mine) co_return reply;
-    }
     if (!failure && !opened.empty()) {
-        // An earlier try with this request may have been faster: then what this one opened is nobody's.
-        const std::set<transaction_id> decided(reply.transactions.begin(), reply.transactions.end());
-        std::erase_if(opened, [&](const transaction_ref& ref) { return decided.contains(ref.id); });
+        // Either this try did it, or an earlier one, and then all that this one has opened is nobody's.
+        const std::vector<transaction_id>& done = reply.transactions;
+        if (std::find(done.begin(), done.end(), opened.front().id) != done.end()) opened.clear();
     }
     if (!opened.empty()) co_await give_up(request.session, std::move(opened));
     if (failure) std::rethrow_exception(failure);

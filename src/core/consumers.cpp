@@ -109,23 +109,29 @@ weave::task<void> consumers::store(std::shared_ptr<partition> part, std::string 
     const request_id by{world_.clock.random(), world_.clock.random()};
     part->consumers[consumer].hand_over(by, row);
     part->consumers[consumer].newest = row.instance;
-    write_result result = write_result::unavailable;
     std::exception_ptr failure;
     try {
-        result = co_await parts_.write(part, std::move(change), part->stream->info.durability);
+        std::string what = quoted(consumer);
+        co_await write(part, std::move(change), std::move(what));
     } catch (...) {
         failure = std::current_exception();
     }
     consumer_entry& entry = part->consumers[consumer];
     entry.newest = 0;
-    if (!failure && result == write_result::applied) {
+    if (!failure) {
         entry.settle(by);
         co_return;
     }
     entry.take_back(by);
     if (!known) part->consumers.erase(consumer);
-    if (failure) std::rethrow_exception(failure);
-    throw error(errc::unavailable, quoted(consumer) + ": the engine cannot be reached; try again");
+    std::rethrow_exception(failure);
+}
+
+// Returns when it is written; else throws, also where the engine could not be reached.
+weave::task<void> consumers::write(std::shared_ptr<partition> part, ports::batch change, std::string what) {
+    const write_result result = co_await parts_.write(part, std::move(change), part->stream->info.durability);
+    if (result != write_result::applied)
+        throw error(errc::unavailable, what + ": the engine cannot be reached; try again");
 }
 
 void consumers::detach(session_id session, stream_id stream, const std::string& consumer) {
@@ -166,17 +172,15 @@ weave::task<attached_producer> consumers::attach_producer(attach_producer_reques
     next.instance = newest;
     ports::batch change = make_batch(world_, keys::head_shard(key), part->owner->epoch());
     put(change, keys::producer_row(request.producer), encode(next));
-    write_result result = write_result::unavailable;
     std::exception_ptr failure;
     try {
-        result = co_await parts_.write(part, std::move(change), part->stream->info.durability);
+        std::string what = "producer '" + request.producer + "'";
+        co_await write(part, std::move(change), std::move(what));
     } catch (...) {
         failure = std::current_exception();
     }
     part->producers[request.producer].newest = 0;  // where that failed the older one goes on
     if (failure) std::rethrow_exception(failure);
-    if (result != write_result::applied)
-        throw error(errc::unavailable, "producer '" + request.producer + "': the engine cannot be reached; try again");
     part->producers[request.producer].row = next;
     attached_producer attached;
     attached.instance = newest;
@@ -297,21 +301,20 @@ weave::task<void> consumers::remove(stream_id stream, std::string consumer, bool
 weave::task<void> consumers::erase_row(std::shared_ptr<partition> part, std::string consumer) {
     ports::batch change = make_batch(world_, keys::head_shard(part->key), part->owner->epoch());
     erase(change, keys::offset_row(consumer));
-    write_result result = write_result::unavailable;
     std::exception_ptr failure;
     try {
-        result = co_await parts_.write(part, std::move(change), part->stream->info.durability);
+        std::string what = quoted(consumer);
+        co_await write(part, std::move(change), std::move(what));
     } catch (...) {
         failure = std::current_exception();
     }
-    if (!failure && result == write_result::applied) {
+    if (!failure) {
         part->consumers.erase(consumer);
         ++part->offsets_deleted;
         co_return;
     }
     part->consumers[consumer].newest = 0;
-    if (failure) std::rethrow_exception(failure);
-    throw error(errc::unavailable, quoted(consumer) + ": the engine cannot be reached; try again");
+    std::rethrow_exception(failure);
 }
 
 }  // namespace tstreams::core

@@ -29,6 +29,7 @@ public:
 private:
     weave::task<attached_partition> attach_one(const attach_consumer_request& request, std::size_t index);
     weave::task<offset_row> fence_older(std::shared_ptr<partition> part, std::string consumer);
+    weave::task<void> write(std::shared_ptr<partition> part, ports::batch change, std::string what);
     weave::task<void> erase_row(std::shared_ptr<partition> part, std::string consumer);
     weave::task<void> store(std::shared_ptr<partition> part, std::string consumer, offset_row row);
     weave::task<std::vector<std::shared_ptr<partition>>> all_parts(stream_id stream);

@@ -92,6 +92,27 @@ TEST_F(repeats, what_is_unknown_stays_unknown_until_the_store_is_opened_again) {
     EXPECT_EQ(world.read(stream).transactions.size(), 1u);
 }
 
+// It was done, and is refused by now; whether it was cannot be read.
+TEST_F(repeats, a_refusal_is_in_doubt_when_the_answer_cannot_be_read) {
+    const attached_producer mine = attach_producer();
+    commit_request request = world.empty_commit();
+    decision wanted = one_step();
+    wanted.open.producer = "feeder";
+    wanted.open.producer_instance = mine.instance;
+    request.transactions.push_back(wanted);
+    request.sources.push_back({stream.id, "feeder", mine.instance, "line 1"});
+    const commit_reply first = ask(request);
+    attach_producer();
+    world.store.faults().fail_next(memory::call::read);
+    try {
+        ask(request);
+        ADD_FAILURE() << "acknowledged";
+    } catch (const error& failure) {
+        EXPECT_EQ(failure.outcome(), outcome::unknown) << failure.what();
+    }
+    EXPECT_EQ(ask(request).transactions, first.transactions);
+}
+
 TEST_F(repeats, a_position_alone_is_known_again_while_it_is_the_last) {
     const transaction_id first = world.send(stream, "a");
     const transaction_id second = world.send(stream, "b");
