@@ -29,7 +29,8 @@ struct requester_options {
     std::string name{};                                  // told to the server: client::name()
     std::size_t requests_max = 65'536;                   // in flight; one more throws error(overloaded)
     std::size_t outbound_bytes = std::size_t{32} << 20;  // not taken by libzmq yet; over it: error(overloaded)
-    std::size_t message_bytes = std::size_t{64} << 20;   // of one frame that comes; above, the connection is cut
+    std::size_t message_bytes = std::size_t{64}
+                                << 20;  // of a frame that comes, 64 KiB at least; else the connection is cut
     std::chrono::milliseconds heartbeat{2000};
     std::chrono::milliseconds dead_after{6000};
     std::chrono::milliseconds reconnect_first{100};  // doubled up to:
@@ -64,8 +65,9 @@ class requester_core;
 }
 
 // One answer that is awaited, once. The request is on its way already when call() returns, so several can be started
-// before the first is awaited. Destroyed or cancelled before the answer, it tells the server to cancel the handler.
-// It stays where it was made.
+// before the first is awaited. (From the fifth in flight on it goes when the jobs that are ready now have run, in one
+// frame with others of up to 8 KiB; every server takes such batches.) Destroyed or cancelled before the answer, it
+// tells the server to cancel the handler. It stays where it was made.
 class [[nodiscard]] call_op final : detail::wait, detail::pending {
 public:
     ~call_op();

@@ -67,6 +67,7 @@ struct client_state final : list_node, weave::job {
     std::uint32_t generation = 0;
     bool connected = false;
     bool binary = false;        // what it spoke last
+    bool batches = false;       // it has said that it takes them
     bool check_origin = false;  // a connection with its descriptor ended: is it another one by now?
     bool advancing = false;
     int origin = -1;                   // the descriptor of its connection, -1 for unknown

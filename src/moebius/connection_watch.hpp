@@ -26,13 +26,13 @@ public:
 
     // What has come so far, now.
     void drain() noexcept {
-        while (receive_one()) continue;
+        while (receive()) continue;
         pump_.touched();
     }
     void stop() noexcept { pump_.stop(); }
 
 private:
-    bool receive_one() noexcept override;
+    unsigned receive() noexcept override;
 
     zmq_socket& watched_;
     zmq_socket socket_;

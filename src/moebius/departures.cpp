@@ -36,7 +36,7 @@ client_state::client_state(server_core& of) noexcept
       core(of) {}
 
 void client_state::renew() noexcept {
-    connected = binary = check_origin = blocked = false;
+    connected = binary = batches = check_origin = blocked = false;
     origin = -1;
     connection = nullptr;
     departure = errc::none;
@@ -57,7 +57,7 @@ void server_core::turn_away(std::string_view id, message& first, errc why, std::
     outgoing refusal = compose(stranger, kind::failure, message(text), why);
     client_state nobody(*this);
     nobody.id = id;
-    (void)send_now(nobody, refusal.head, nullptr);
+    (void)send_now(nobody, refusal.head, nullptr, 1);
 }
 
 client_state* server_core::arrive(std::string_view id, message& first) {
@@ -186,7 +186,7 @@ void server_core::close_client(client_state& one) noexcept {
         header top;
         top.kind = kind::bye;
         goodbye = with_header(top, {}, {});
-        (void)send_now(one, goodbye.head, nullptr);
+        (void)send_now(one, goodbye.head, nullptr, 1);
     }
     leave(one, errc::cancelled);
 }

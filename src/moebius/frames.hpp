@@ -5,9 +5,10 @@
 
 #include <moebius/message.hpp>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstddef>
+#include <cstdint>
+#include <numeric>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -70,18 +71,22 @@ public:
     [[nodiscard]] std::size_t frames() const noexcept { return entries_.size() - first_; }
     [[nodiscard]] std::size_t messages() const noexcept {
         const auto begin = entries_.begin() + static_cast<std::ptrdiff_t>(first_);
-        return static_cast<std::size_t>(
-            std::count_if(begin, entries_.end(), [](const entry& one) { return !one.more; }));
+        const auto add = [](std::size_t sum, const entry& one) { return sum + one.messages; };
+        return std::accumulate(begin, entries_.end(), std::size_t{0}, add);
     }
     // Returns the bytes of the message, as pop() does later.
     std::size_t push(message&& head, message* tail) {
         const std::size_t bytes = head.size() + (tail ? tail->size() : 0);
-        entries_.emplace_back(std::move(head), bytes, tail != nullptr);
-        if (tail) entries_.emplace_back(std::move(*tail), 0, false);
+        if (entries_.size() == kept && entries_.capacity() == kept) entries_.reserve(16 * kept);  // not by and by
+        entries_.emplace_back(std::move(head), bytes, 1, tail != nullptr);
+        if (tail) entries_.emplace_back(std::move(*tail), 0, 0, false);
         return bytes;
     }
+    // Makes one message, a batch, of those at the front that are small, if there are several, and memory for it.
+    void gather() noexcept;
     [[nodiscard]] message& head() noexcept { return entries_[first_].frame; }
     [[nodiscard]] message* tail() noexcept { return entries_[first_].more ? &entries_[first_ + 1].frame : nullptr; }
+    [[nodiscard]] std::size_t messages_of_head() const noexcept { return entries_[first_].messages; }
     std::size_t pop() noexcept {
         const std::size_t bytes = entries_[first_].bytes;
         first_ += entries_[first_].more ? 2 : 1;
@@ -102,10 +107,11 @@ public:
 private:
     static constexpr std::size_t kept = 32;
     struct entry {
-        entry(message&& of, std::size_t of_message, bool another) noexcept
-            : frame(std::move(of)), bytes(of_message), more(another) {}
+        entry(message&& of, std::size_t of_message, std::uint32_t in_it, bool another) noexcept
+            : frame(std::move(of)), bytes(of_message), messages(in_it), more(another) {}
         message frame;
-        std::size_t bytes;
+        std::size_t bytes;       // of the message that begins here
+        std::uint32_t messages;  // of a batch; 0 for the second frame of a message
         bool more;
     };
     std::vector<entry> entries_;

@@ -1,3 +1,4 @@
+#include "moebius/batch.hpp"
 #include "moebius/frames.hpp"
 
 #include <cstring>
@@ -76,6 +77,33 @@ message bare_frame(message&& body) {
     if (frame_access::offset(body) == 0) return std::move(body);
     if (body.size() <= separate_body_bytes) return message(body.bytes());
     return tail_of(std::move(body));
+}
+
+void frame_queue::gather() noexcept {
+    std::size_t end = first_;
+    std::size_t bytes = header_bytes;
+    for (; end < entries_.size() && end - first_ < batch_messages_max; ++end) {
+        const entry& one = entries_[end];
+        const std::size_t with_it = bytes + sizeof(std::uint32_t) + one.frame.size();
+        if (one.more || one.messages != 1 || one.frame.size() > batched_bytes_max || with_it > batch_bytes_max) break;
+        bytes = with_it;
+    }
+    if (end - first_ < 2) return;
+    message whole;
+    try {
+        whole = message::uninitialized(bytes);
+    } catch (const std::bad_alloc&) {
+        return;
+    }
+    batch_writer to(whole.data());
+    std::size_t counted = 0;
+    const auto count = static_cast<std::uint32_t>(end - first_);
+    for (; first_ < end; ++first_) {
+        to.add(entries_[first_].frame.bytes());
+        counted += entries_[first_].bytes;
+        entries_[first_].frame = message();
+    }
+    entries_[--first_] = entry(std::move(whole), counted, count, false);
 }
 
 bool write_header(header top, message& body) noexcept {

@@ -12,6 +12,7 @@ constexpr unsigned retries_per_client = 64;  // in one pass over the blocked one
 // queue (server_options::send_queue) before its thread has begun to empty it.
 constexpr std::size_t held_bytes_max = std::size_t{64} << 10;
 constexpr std::size_t held_frames_max = 32;
+constexpr std::size_t held_messages_max = 512;  // for one that takes batches
 
 // {"error": "overloaded", "text": "..."}: what a text client gets for an error.
 message error_text(errc code, std::string_view text) {
@@ -36,7 +37,8 @@ header answer_header(const call& of, kind what, errc code) noexcept {
 }  // namespace
 
 // With MANDATORY the frame with the routing id decides: no room, nobody there, or all frames go.
-server_core::sent server_core::send_now(const client_state& to, message& head, message* tail) noexcept {
+server_core::sent server_core::send_now(const client_state& to, message& head, message* tail,
+                                        std::size_t messages) noexcept {
     void* socket = socket_.get();
     // Nobody else may get what is for this key.
     if (guard_ && to.connected && connection_ended(to)) return sent::gone;
@@ -48,7 +50,7 @@ server_core::sent server_core::send_now(const client_state& to, message& head, m
     const std::size_t bytes = head.size() + (tail ? tail->size() : 0);
     if (!frame_access::send(socket, head, tail ? ZMQ_SNDMORE : 0)) return sent::gone;
     if (tail && !frame_access::send(socket, *tail, 0)) return sent::gone;
-    ++counts_.sent;
+    counts_.sent += messages;
     counts_.bytes_out += bytes;
     return sent::all;
 }
@@ -73,10 +75,10 @@ bool server_core::has_room(client_state& to, std::size_t bytes) noexcept {
 errc server_core::deliver(client_state& to, message&& head, message* tail) {
     if (!to.connected || closed_) return errc::peer_gone;
     const bool first = to.outbound.empty();
-    const bool many = pump_.busy() || !pump_.turning();
+    const bool many = pump_.busy() || in_batch_ || !pump_.turning();
     const bool hold = !worker_ && many && to.pipelines(pump_.counters().turns);
     if (first && !hold) {
-        const sent outcome = send_now(to, head, tail);
+        const sent outcome = send_now(to, head, tail, 1);
         if (outcome == sent::all) return errc::none;
         if (outcome == sent::gone) {
             suspect(to);  // not gone at once: what it had sent would come in again as of somebody new
@@ -90,7 +92,8 @@ errc server_core::deliver(client_state& to, message&& head, message* tail) {
         block(to);
     else if (first)
         hold_back(to);
-    if (!to.blocked && (to.outbound_bytes > held_bytes_max || to.outbound.frames() >= held_frames_max)) send_queued(to);
+    const std::size_t frames_max = to.batches ? held_messages_max : held_frames_max;
+    if (!to.blocked && (to.outbound_bytes > held_bytes_max || to.outbound.frames() >= frames_max)) send_queued(to);
     return errc::none;
 }
 
@@ -120,8 +123,9 @@ void server_core::block(client_state& to) noexcept {
 unsigned server_core::send_queued(client_state& to, unsigned most) noexcept {
     unsigned count = 0;
     for (; count < most && !to.outbound.empty(); ++count) {
+        if (to.batches) to.outbound.gather();
         message& head = to.outbound.head();
-        const sent outcome = send_now(to, head, to.outbound.tail());
+        const sent outcome = send_now(to, head, to.outbound.tail(), to.outbound.messages_of_head());
         if (outcome == sent::gone) suspect(to);
         if (outcome != sent::all) break;
         const std::size_t bytes = to.outbound.pop();

@@ -1,8 +1,10 @@
 #include "moebius/requester_core.hpp"
 
+#include "moebius/batch.hpp"
 #include "moebius/loop_impl.hpp"
 #include "moebius/zap.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -10,6 +12,9 @@ namespace moebius::detail {
 namespace {
 
 constexpr int linger_ms = 1000;  // for what libzmq has taken
+// Whoever has so many requests in flight sends further ones together with those that follow at once.
+constexpr std::size_t few_in_flight = 4;
+constexpr std::size_t held_messages_max = 512;
 
 int as_option(std::chrono::milliseconds time) {
     return static_cast<int>(time.count());
@@ -29,7 +34,8 @@ requester_core::requester_core(loop& on, const std::string& endpoint, requester_
       pump_(on, socket_, *this, 64) {
     socket_.set(ZMQ_SNDHWM, options_.send_queue);
     socket_.set(ZMQ_RCVHWM, options_.receive_queue);
-    socket_.set(ZMQ_MAXMSGSIZE, static_cast<std::int64_t>(options_.message_bytes));
+    const std::size_t frame_bytes = std::max(options_.message_bytes, batch_bytes_max);
+    socket_.set(ZMQ_MAXMSGSIZE, static_cast<std::int64_t>(frame_bytes));
     socket_.set(ZMQ_HEARTBEAT_IVL, as_option(options_.heartbeat));
     socket_.set(ZMQ_HEARTBEAT_TIMEOUT, as_option(options_.dead_after));
     socket_.set(ZMQ_HEARTBEAT_TTL, as_option(options_.dead_after));
@@ -53,7 +59,10 @@ requester_core::~requester_core() {
 }
 
 void requester_core::close() noexcept {
-    if (std::exchange(closed_, true)) return;
+    if (closed_) return;
+    (void)send_queued();
+    closed_ = true;
+    home_.parts().forget(flush_);
     pump_.stop();
     home_.parts().disarm(retry_);
     fail_older_than(era_ + 1);
@@ -77,6 +86,7 @@ void requester_core::begin(pending& one, header top, std::string_view command, m
     slot& place = slots_[free_.back()];
     one.slot_ = free_.back();
     top.correlation = correlation_of(one);
+    top.flags |= flag_batches;
     deliver(with_header(top, command, std::move(body)));
     free_.pop_back();
     place.owner = &one;
@@ -157,56 +167,90 @@ void requester_core::hello() {
     deliver(with_header(top, std::string_view(options_.name).substr(0, name_bytes_max), {}));
 }
 
-bool requester_core::send_now(outgoing& what) noexcept {
-    if (!frame_access::send(socket_.get(), what.head, what.two_frames ? ZMQ_SNDMORE : 0)) return false;
-    if (what.two_frames) (void)frame_access::send(socket_.get(), what.tail, 0);
-    ++counts_.sent;
+bool requester_core::send_now(message& head, message* tail, std::size_t messages) noexcept {
+    if (!frame_access::send(socket_.get(), head, tail ? ZMQ_SNDMORE : 0)) return false;
+    if (tail) (void)frame_access::send(socket_.get(), *tail, 0);
+    counts_.sent += messages;
     pump_.touched();
     return true;
 }
 
+requester_core::flush::flush(requester_core& of) noexcept
+    : job([](weave::job& self) noexcept {
+          auto& one = static_cast<flush&>(self);
+          one.posted = false;
+          (void)one.core.send_queued();
+      }),
+      core(of) {}
+
+// Many requests that are made one after another go as batches, when the jobs that are ready now have run.
 void requester_core::deliver(outgoing what) {
-    if (outbound_.empty() && send_now(what)) return;
-    outbound_bytes_ += what.bytes();
-    outbound_.push_back(std::move(what));
-    pump_.touched();
+    message* const tail = what.two_frames ? &what.tail : nullptr;
+    const bool hold = in_flight_ >= few_in_flight && !tail;
+    if (outbound_.empty() && !hold && send_now(what.head, tail, 1)) return;
+    outbound_bytes_ += outbound_.push(std::move(what.head), tail);
+    if (blocked_) return;
+    const bool enough = outbound_bytes_ > batch_bytes_max || outbound_.frames() >= held_messages_max;
+    if (!hold || enough)
+        (void)send_queued();
+    else if (!std::exchange(flush_.posted, true))
+        home_.post(flush_);
+}
+
+bool requester_core::send_queued() noexcept {
+    bool some = false;
+    while (!outbound_.empty()) {
+        outbound_.gather();
+        if (!send_now(outbound_.head(), outbound_.tail(), outbound_.messages_of_head())) break;
+        outbound_bytes_ -= outbound_.pop();
+        some = true;
+    }
+    blocked_ = !outbound_.empty();
+    if (blocked_) pump_.touched();
+    return some;
 }
 
 bool requester_core::retry_blocked() noexcept {
-    constexpr unsigned retries = 64;
-    unsigned count = 0;
-    for (; count < retries && !outbound_.empty(); ++count) {
-        const std::size_t bytes = outbound_.front().bytes();
-        if (!send_now(outbound_.front())) break;
-        outbound_.pop_front();
-        outbound_bytes_ -= bytes;
-    }
-    return count > 0;
+    return send_queued();
 }
 
-bool requester_core::receive_one() noexcept {
+unsigned requester_core::receive() noexcept {
+    const std::uint64_t before = counts_.received;
     try {
         message head;
-        if (!frame_access::receive(socket_.get(), head, ZMQ_DONTWAIT)) return false;
+        if (!frame_access::receive(socket_.get(), head, ZMQ_DONTWAIT)) return 0;
         ++counts_.received;
         message tail;
         const bool two_frames = frame_access::more(head);
         bool excess = false;
         for (bool rest = two_frames, first = true; rest; first = false) {
             message frame;
-            if (!frame_access::receive(socket_.get(), frame, 0)) return false;
+            if (!frame_access::receive(socket_.get(), frame, 0)) return 0;
             rest = frame_access::more(frame);
             excess |= !first;
             if (first) tail = std::move(frame);
         }
         if (excess)
             ++counts_.malformed;
+        else if (!two_frames && is_batch(head.bytes()))
+            accept_batch(std::move(head));
         else
             accept(std::move(head), std::move(tail), two_frames);
     } catch (...) {
         log_failure("an answer");
     }
-    return true;
+    return std::max(static_cast<unsigned>(counts_.received - before), 1U);
+}
+
+void requester_core::accept_batch(message whole) {
+    batch_reader messages(whole.text().substr(header_bytes));
+    bool first = true;
+    while (const std::optional<std::string_view> one = messages.next()) {
+        if (closed_) return;
+        if (!std::exchange(first, false)) ++counts_.received;  // the first one is counted as the frame
+        accept(message(*one), {}, false);
+    }
+    if (messages.broken()) ++counts_.malformed;
 }
 
 void requester_core::accept(message head, message tail, bool two_frames) {
@@ -271,6 +315,7 @@ void requester_core::refused() noexcept {
     zmq_disconnect(socket_.get(), endpoint_.c_str());
     outbound_.clear();
     outbound_bytes_ = 0;
+    blocked_ = false;
     fail_older_than(era_ + 1, errc::unauthorized, "the server does not know this client's key");
     home_.parts().arm(retry_, std::chrono::steady_clock::now() + options_.reconnect_most);
 }

@@ -13,7 +13,6 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
-#include <list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -59,11 +58,12 @@ private:
         std::uint32_t era = 0;
     };
 
-    bool receive_one() noexcept override;
-    [[nodiscard]] bool blocked() const noexcept override { return !outbound_.empty(); }
+    unsigned receive() noexcept override;
+    [[nodiscard]] bool blocked() const noexcept override { return blocked_; }
     bool retry_blocked() noexcept override;
     void found_empty() noexcept override;
     void accept(message head, message tail, bool two_frames);
+    void accept_batch(message whole);
     void answered(const header& top, message body);
     void item(pending& of, message body);
     void fail_older_than(std::uint32_t era, errc why = errc::peer_gone,
@@ -73,7 +73,8 @@ private:
     void refused() noexcept;
     void connect_again() noexcept;
     void hello();
-    [[nodiscard]] bool send_now(outgoing& what) noexcept;
+    [[nodiscard]] bool send_now(message& head, message* tail, std::size_t messages) noexcept;
+    bool send_queued() noexcept;  // whether any of it got through
     void deliver(outgoing what);
     void control(kind what, std::uint64_t correlation, stream_window more) noexcept;
     [[nodiscard]] std::uint64_t correlation_of(const pending& one) const noexcept {
@@ -89,6 +90,13 @@ private:
         requester_core& core;
     };
 
+    // Sends what was held until the jobs that were ready had run.
+    struct flush final : weave::job {
+        explicit flush(requester_core& of) noexcept;
+        requester_core& core;
+        bool posted = false;
+    };
+
     loop& home_;
     const std::string endpoint_;
     requester_options options_;
@@ -99,8 +107,10 @@ private:
     std::vector<slot> slots_;
     std::vector<std::uint32_t> free_;
     list<callback_call> callbacks_;
-    std::list<outgoing> outbound_;
+    frame_queue outbound_;
     std::size_t outbound_bytes_ = 0;
+    bool blocked_ = false;  // libzmq had no room; else what is in `outbound_` goes soon
+    flush flush_{*this};
     std::size_t in_flight_ = 0;
     std::uint32_t era_ = 0;  // of connections
     bool lost_ = false;      // a connection ended; what it had delivered is not yet read

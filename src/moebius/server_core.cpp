@@ -1,5 +1,6 @@
 #include "moebius/server_core.hpp"
 
+#include "moebius/batch.hpp"
 #include "moebius/loop_impl.hpp"
 
 #include <algorithm>
@@ -101,7 +102,8 @@ void server_core::configure() {
     }
     socket_.set(ZMQ_SNDHWM, options_.send_queue);
     socket_.set(ZMQ_RCVHWM, options_.receive_queue);
-    socket_.set(ZMQ_MAXMSGSIZE, static_cast<std::int64_t>(options_.limits.message_bytes));
+    const std::size_t frame_bytes = std::max(options_.limits.message_bytes, batch_bytes_max);
+    socket_.set(ZMQ_MAXMSGSIZE, static_cast<std::int64_t>(frame_bytes));
     socket_.set(ZMQ_HEARTBEAT_IVL, as_option(options_.heartbeat));
     socket_.set(ZMQ_HEARTBEAT_TIMEOUT, as_option(options_.dead_after));
     socket_.set(ZMQ_HEARTBEAT_TTL, as_option(options_.dead_after));
@@ -163,7 +165,7 @@ void server_core::say_hello() {
     header top;
     top.kind = kind::hello;
     outgoing what = with_header(top, {}, {});
-    (void)send_now(front, what.head, nullptr);
+    (void)send_now(front, what.head, nullptr, 1);
 }
 
 call& server_core::spare_call() {
@@ -174,16 +176,17 @@ call& server_core::spare_call() {
     return *free_calls_.back();
 }
 
-bool server_core::receive_one() noexcept {
+unsigned server_core::receive() noexcept {
     std::array<char, 256> id;
     int id_bytes = 0;
     while ((id_bytes = zmq_recv(socket_.get(), id.data(), id.size(), ZMQ_DONTWAIT)) < 0)
-        if (zmq_errno() != EINTR) return false;
+        if (zmq_errno() != EINTR) return 0;
+    const std::uint64_t before = counts_.received;
     // A raw peer may call itself by more bytes than the format allows, and libzmq lets it.
     const bool no_id = static_cast<std::size_t>(id_bytes) > id.size() - 1;
     try {
         call& carrier = spare_call();
-        if (!frame_access::receive(socket_.get(), carrier.body, 0)) return false;
+        if (!frame_access::receive(socket_.get(), carrier.body, 0)) return 0;
         ++counts_.received;
         counts_.bytes_in += carrier.body.size();
         const bool more = frame_access::more(carrier.body);
@@ -194,7 +197,8 @@ bool server_core::receive_one() noexcept {
     } catch (...) {
         log_failure("a message");
     }
-    return true;
+    in_batch_ = false;
+    return std::max(static_cast<unsigned>(counts_.received - before), 1U);
 }
 
 void server_core::drop(bool more) noexcept {
@@ -227,15 +231,38 @@ void server_core::accept(std::string_view id, call& carrier, bool more) {
     from->last_seen = tick_;
     // An id that libzmq gave stays with its connection; one that the client chose may come from another.
     if (from->check_origin || !from->anonymous()) bind_origin(*from, carrier.body);
-    if (carrier.body.empty() && !more) return;  // a probe
-    carrier.from = from;
-    from->binary = carrier.binary = is_binary(carrier.body.bytes());
     if (excess) {
+        carrier.from = from;
+        from->binary = carrier.binary = is_binary(carrier.body.bytes());
         if (const auto top = decode(carrier.body.bytes())) carrier.correlation = top->correlation;
         return malformed(carrier, "more than two frames");
     }
-    if (carrier.binary) return accept_binary(*from, carrier, std::move(tail), more);
-    if (more) return malformed(carrier, "a second frame behind a text");
+    if (!more && is_batch(carrier.body.bytes())) return accept_batch(*from, std::move(carrier.body));
+    take(*from, carrier, std::move(tail), more);
+}
+
+// As if each of them had come alone. A handler among them may close the server, or the client.
+void server_core::accept_batch(client_state& from, message whole) {
+    batch_reader messages(whole.text().substr(header_bytes));
+    const std::uint32_t generation = from.generation;
+    std::uint64_t count = 0;
+    in_batch_ = true;
+    while (const std::optional<std::string_view> one = messages.next()) {
+        if (closed_ || from.generation != generation || !from.connected) return;
+        if (count++ > 0) ++counts_.received;  // the first one is counted as the frame
+        call& carrier = spare_call();
+        carrier.body = message(*one);
+        take(from, carrier, {}, false);
+    }
+    if (messages.broken()) ++counts_.malformed;
+}
+
+void server_core::take(client_state& from, call& carrier, message&& tail, bool two_frames) {
+    if (carrier.body.empty() && !two_frames) return;  // a probe
+    carrier.from = &from;
+    from.binary = carrier.binary = is_binary(carrier.body.bytes());
+    if (carrier.binary) return accept_binary(from, carrier, std::move(tail), two_frames);
+    if (two_frames) return malformed(carrier, "a second frame behind a text");
     dispatch(carrier, {});
 }
 
@@ -243,6 +270,7 @@ void server_core::accept_binary(client_state& from, call& carrier, message&& tai
     const std::optional<header> top = decode(carrier.body.bytes());
     if (!top || top->name_bytes > name_bytes_max) return malformed(carrier, "no valid header");
     carrier.correlation = top->correlation;
+    if ((top->flags & flag_batches) != 0) from.batches = true;
     const std::size_t prefix = header_bytes + top->name_bytes;
     if (two_frames && carrier.body.size() != prefix) return malformed(carrier, "a body in two places");
     if (top->kind != kind::request && top->kind != kind::one_way) {

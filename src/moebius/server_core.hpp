@@ -119,9 +119,11 @@ private:
     // server_core.cpp
     void configure();
     void say_hello();
-    bool receive_one() noexcept override;
+    unsigned receive() noexcept override;
     void drop(bool more) noexcept;
     void accept(std::string_view id, call& carrier, bool more);
+    void accept_batch(client_state& from, message whole);
+    void take(client_state& from, call& carrier, message&& tail, bool two_frames);
     void accept_binary(client_state& from, call& carrier, message&& tail, bool two_frames);
     void control(client_state& from, const header& top, std::string_view name);
     void log_failure(std::string_view what) noexcept;  // inside a catch block
@@ -149,7 +151,7 @@ private:
     [[nodiscard]] bool blocked() const noexcept override { return !blocked_.empty(); }
     bool retry_blocked() noexcept override;
     enum class sent : std::uint8_t { all, no_room, gone };
-    [[nodiscard]] sent send_now(const client_state& to, message& head, message* tail) noexcept;
+    [[nodiscard]] sent send_now(const client_state& to, message& head, message* tail, std::size_t messages) noexcept;
     void batch_ended() noexcept override;
     unsigned send_queued(client_state& to, unsigned most = UINT_MAX) noexcept;
     void hold_back(client_state& to) noexcept;
@@ -209,6 +211,7 @@ private:
     std::size_t held_bytes_ = 0;
     std::size_t outbound_bytes_ = 0;
     std::uint32_t tick_ = 0;
+    bool in_batch_ = false;
     bool stopping_ = false;
     bool closed_ = false;
     bool cancelled_at_stop_ = false;

@@ -3,7 +3,7 @@
 //     0  1  magic 0xB5       a byte with which no JSON text, and no UTF-8 text, begins
 //     1  1  version 1
 //     2  1  kind
-//     3  1  flags            bit 0: the request opens a stream
+//     3  1  flags            bit 0: the request opens a stream; bit 1: whoever sends this takes batches
 //     4  2  name_bytes       between header and body: the command, the topic, the client's name; in answers padding
 //     6  2  code             of an error
 //     8  8  correlation id   chosen by the client, returned in every answer
@@ -29,6 +29,8 @@ enum class kind : std::uint8_t {
     credit = 4,
     cancel = 5,
     bye = 6,
+    // From either.
+    batch = 7,
     // From the server.
     reply = 16,
     item = 17,
@@ -54,6 +56,7 @@ constexpr std::size_t header_bytes = 24;
 constexpr std::uint8_t wire_magic = 0xB5;
 constexpr std::uint8_t wire_version = 1;
 constexpr std::uint8_t flag_stream = 1;
+constexpr std::uint8_t flag_batches = 2;
 constexpr std::size_t name_bytes_max = 255;  // of what a client sends
 constexpr std::size_t error_text_max = 4096;
 constexpr std::size_t separate_body_bytes = 8192;  // a larger body is not copied but sent as a frame of its own

@@ -73,19 +73,19 @@ zap_domain::zap_domain(loop& home, allowlist of)
 }
 
 void zap_handler::serve() noexcept {
-    while (receive_one()) continue;
+    while (receive()) continue;
     pump_.touched();
 }
 
-bool zap_handler::receive_one() noexcept {
+unsigned zap_handler::receive() noexcept {
     try {
         const std::vector<std::string> request = receive_frames(socket_.get());
-        if (request.empty()) return false;
+        if (request.empty()) return 0;
         decide(request);
     } catch (...) {
         // Out of memory: no answer, so the handshake is not finished and ends at its limit.
     }
-    return true;
+    return 1;
 }
 
 // Asker, "", version, request id, domain, address, routing id, mechanism, key.

@@ -35,7 +35,7 @@ public:
 
 private:
     friend class zap_domain;
-    bool receive_one() noexcept override;
+    unsigned receive() noexcept override;
     void decide(const std::vector<std::string>& request);
 
     zmq_socket socket_;

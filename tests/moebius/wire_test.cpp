@@ -1,5 +1,6 @@
 // The test vectors of docs/moebius-wire.md: encoder and decoder agree with each of them, and a server on a real socket
 // takes those of a client and answers with exactly those of a server.
+#include "moebius/batch.hpp"
 #include "moebius/test_server.hpp"
 
 #include <algorithm>
@@ -19,7 +20,16 @@ struct vector_file {
     std::string name;
     std::map<std::string, std::string> words;  // all but the frames
     dealer::frames frames;
+    std::vector<std::string> messages;  // of a batch
 
+    [[nodiscard]] std::string body() const {
+        std::string all = text("body");
+        for (const std::string& one : messages) {
+            const auto bytes = static_cast<std::uint32_t>(one.size());
+            all.append(reinterpret_cast<const char*>(&bytes), sizeof bytes).append(one);
+        }
+        return all;
+    }
     [[nodiscard]] std::string text(const std::string& word) const {
         const auto found = words.find(word);
         return found == words.end() ? std::string() : found->second;
@@ -50,6 +60,8 @@ vector_file load(const std::filesystem::path& file) {
         std::getline(words, value);
         if (word == "frame")
             made.frames.push_back(from_hex(value));
+        else if (word == "message")
+            made.messages.push_back(from_hex(value));
         else
             made.words[word] = value;
     }
@@ -89,8 +101,12 @@ TEST(vectors, encoder_and_decoder_agree_with_them) {
         top.credit_messages = static_cast<std::uint32_t>(one.number("credit_messages"));
         top.credit_bytes = static_cast<std::uint32_t>(one.number("credit_bytes"));
         const bool together = one.frames.size() == 1;
-        EXPECT_EQ(dealer::framed(top, one.text("name"), together ? one.text("body") : ""), first);
-        EXPECT_EQ(together ? "" : one.frames[1], together ? "" : one.text("body"));
+        EXPECT_EQ(dealer::framed(top, one.text("name"), together ? one.body() : ""), first);
+        EXPECT_EQ(together ? "" : one.frames[1], together ? "" : one.body());
+        EXPECT_EQ(detail::is_batch(std::as_bytes(std::span(first))), !one.messages.empty());
+        detail::batch_reader batch(std::string_view(first).substr(detail::header_bytes + one.text("name").size()));
+        for (const std::string& message : one.messages) EXPECT_EQ(batch.next(), message);
+        EXPECT_TRUE(one.messages.empty() || !batch.broken());
 
         ASSERT_TRUE(found.has_value());
         EXPECT_EQ(found->kind, top.kind);
@@ -138,6 +154,8 @@ TEST_F(vectors_live, a_server_speaks_them) {
     expect(client, "reply");
     client.send(frames_of("request"));
     expect(client, "reply_padded");
+    client.send(frames_of("batch"));
+    for (const char* body : {"hi", "ho"}) EXPECT_EQ(client.receive_answer().body, body);
     client.send(frames_of("one_way"));
     client.send(frames_of("request_stream"));
     expect(client, "item");

@@ -21,6 +21,9 @@ def load(file):
         word, _, value = line.partition(" ")
         if word == "frame":
             frames.append(bytes.fromhex(value))
+        elif word == "message":
+            message = bytes.fromhex(value)
+            words["body"] = words.get("body", b"") + len(message).to_bytes(4, "little") + message
         elif word != "#":
             words[word] = value
     return words, frames
@@ -30,7 +33,8 @@ def check_vector(name, words, frames):
     kind, flags, code, correlation, messages, size = (int(words.get(field, 0)) for field in FIELDS)
     text = words.get("name", "").encode()
     head = client.HEAD.pack(0xB5, 1, kind, flags, len(text), code, correlation, messages, size) + text
-    body = words.get("body", "").encode()
+    body = words.get("body", "")
+    body = body.encode() if isinstance(body, str) else body
     expect(frames, [head + body] if len(frames) == 1 else [head, body], name)
 
 
@@ -51,6 +55,12 @@ def check_client(server):
     expect(client.call(server, b"reply"), b"", "a call without a body")
     for size in (8192, 8193, 300_000):
         expect(client.call(server, b"reply", b"x" * size), b"x" * size, f"{size} bytes")
+    requests = [client.HEAD.pack(0xB5, 1, 2, 0, 5, 0, 100 + number, 0, 0) + b"reply" + b"%d" % number
+                for number in range(50)]
+    batch = b"".join(len(one).to_bytes(4, "little") + one for one in requests)
+    client.send(server, 7, 0, body=batch)
+    expect([client.receive(server, 100 + number)[1] for number in range(50)], [b"%d" % number for number in range(50)],
+           "a batch")
     first = client.stream(server, b"count", b"1000", window=4)
     expect([next(first) for _ in range(10)], [b"%d" % number for number in range(1, 11)], "the begin of a stream")
     client.send(server, 5, 7)  # a cancel of what does not exist is not answered
