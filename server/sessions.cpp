@@ -79,7 +79,7 @@ sessions::numbered sessions::number(session& of, const wire::request_head& head)
         throw error(errc::overloaded, std::to_string(of.answers.size()) + " calls of this client are in flight");
     if (of.answer_bytes >= limits_.answer_bytes)
         throw error(errc::overloaded, std::to_string(of.answer_bytes) + " bytes of answers are not confirmed");
-    auto fresh = std::make_shared<kept_answer>(home_);
+    auto fresh = std::allocate_shared<kept_answer>(weave::recycling_allocator<kept_answer>(), home_);
     of.answers.emplace(head.sequence, fresh);
     return {std::move(fresh), true};
 }

@@ -13,10 +13,12 @@
 #include <moebius/message.hpp>
 #include <tstreams/ports/clock.hpp>
 #include <weave/executor.hpp>
+#include <weave/frame_pool.hpp>
 #include <weave/sync.hpp>
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -41,7 +43,9 @@ struct session {
     moebius::client connection;  // the last one that it spoke over
     ports::steady_time last_seen{};
     std::uint64_t answered_below = 1;
-    std::unordered_map<std::uint64_t, std::shared_ptr<kept_answer>> answers;
+    std::unordered_map<std::uint64_t, std::shared_ptr<kept_answer>, std::hash<std::uint64_t>, std::equal_to<>,
+                       weave::recycling_allocator<std::pair<const std::uint64_t, std::shared_ptr<kept_answer>>>>
+        answers;
     std::size_t answer_bytes = 0;  // of these
 };
 

@@ -160,8 +160,8 @@ struct index::parts {
         o.write_buffer_size = write_buffer_bytes;
         o.max_write_buffer_number = 3;
         // Rows, frames and the position each come in rising order more often than not: the next one of a kind is looked
-        // for where the last one went.
-        o.memtable_insert_with_hint_prefix_extractor.reset(rocksdb::NewFixedPrefixTransform(1));
+        // for where the last one went. (A row's kind is the letter behind the length of its shard's name.)
+        o.memtable_insert_with_hint_prefix_extractor.reset(rocksdb::NewFixedPrefixTransform(4));
         o.max_open_files = 256;
         o.max_background_jobs = 2;
         o.bytes_per_sync = 1 << 20;

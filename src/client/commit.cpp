@@ -45,7 +45,10 @@ weave::task<void> prepare(std::shared_ptr<commit_plan> plan, const participants*
         plan->request.transactions.push_back(std::move(decision));
     }
     const std::size_t members = transactions->size() + plan->request.offsets.size() + plan->request.sources.size();
-    if (plan->request.request.empty()) plan->request.request = plan->client->new_request(plan->in_group || members > 1);
+    if (plan->request.request.empty()) {
+        plan->request.request = plan->client->new_request(plan->in_group || members > 1);
+        plan->request.fresh = true;
+    }
     plan->prepared = true;
 }
 
@@ -58,6 +61,7 @@ weave::task<void> commit_with(std::shared_ptr<commit_plan> plan, participants tr
         if (!plan->prepared) co_await prepare(plan, &transactions);
         end = commit_end::unknown;
         core::commit_request request = plan->request;
+        plan->request.fresh = false;  // when it is asked again
         co_await plan->client->service().commit(std::move(request));
         end = commit_end::applied;
     } catch (const error& refused) {

@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -35,6 +36,8 @@ public:
 
     weave::task<core::commit_reply> commit(core::commit_request request) override {
         ++losses.commits;
+        const bool first = asked_.insert(request.request).second;
+        EXPECT_TRUE(first || !request.fresh) << "asked again as if it never had been";
         if (const auto meanwhile = std::exchange(losses.meanwhile, nullptr)) meanwhile();
         const errc refuse = losses.refuse.exchange(errc{});
         if (refuse != errc{}) throw error(refuse, "refused on purpose");
@@ -122,6 +125,7 @@ public:
 
 private:
     core::service& behind_;
+    std::set<request_id> asked_;
 };
 
 class lossy_store final : public store {

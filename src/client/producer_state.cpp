@@ -142,6 +142,7 @@ weave::task<transaction_id> producer_state::send(std::shared_ptr<producer_state>
     request.session = client.session();
     // Its transaction has no id yet by which a broker that was restarted could find it: then the answer has a row.
     request.request = client.new_request(client.outlives_broker());
+    request.fresh = true;
     core::decision& decision = request.transactions.emplace_back();
     decision.open = self->open_request(partition);
     decision.items = items.items;

@@ -61,18 +61,20 @@ weave::task<commit_reply> committer::commit(commit_request request) {
     if (in_doubt_.contains(request.request))
         throw error(errc::storage_failed, "the storage failed during this checkpoint; open the store again and ask",
                     outcome::unknown);
-    const auto mine = in_flight_.emplace(request.request, nullptr).first;
+    const request_id id = request.request;
+    in_flight_.emplace(id, nullptr);
     commit_reply reply;
     std::exception_ptr failure;
     try {
         reply = co_await commit_once(std::move(request));
     } catch (const error& refused) {
         const bool doubtful = world_.exclusive && refused.code() == errc::storage_failed;
-        if (doubtful && refused.outcome() == outcome::unknown) in_doubt_.insert(mine->first);
+        if (doubtful && refused.outcome() == outcome::unknown) in_doubt_.insert(id);
         failure = std::current_exception();
     } catch (...) {
         failure = std::current_exception();
     }
+    const auto mine = in_flight_.find(id);
     const std::shared_ptr<weave::event> awaited = std::move(mine->second);
     in_flight_.erase(mine);
     if (awaited) awaited->set();
@@ -399,7 +401,9 @@ std::vector<ports::batch> committer::exclusive_batches(const commit_request& req
         group_row row;
         row.transactions = made.reply.transactions;
         ports::batch& group = batch_for(world_, batches, keys::group_shard(request.request));
-        require_absent(group, group_key);
+        const bool known_absent =
+            request.fresh && given_up_.size() < given_up_max && !given_up_.contains(request.request);
+        if (!known_absent) require_absent(group, group_key);
         put(group, group_key, encode(row), answer_expires(request.request));
     }
     return batches;
@@ -483,6 +487,7 @@ weave::task<transaction_state> committer::find_commit(request_id request) {
     const bool from_ahead = made_at(request) > now + std::chrono::minutes(1);
     if (too_old(request) || from_ahead || world_.expiry_frozen) co_return transaction_state::gone;
     // It did not come, and this row keeps it from coming late.
+    if (given_up_.size() < given_up_max) given_up_.insert(request);
     group_row given_up;
     given_up.decision = group_row::kind::aborted;
     ports::batch change;

@@ -13,9 +13,9 @@
 #include <weave/frame_pool.hpp>
 
 #include <functional>
-#include <map>
 #include <memory>
 #include <set>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -145,9 +145,16 @@ private:
     partitions& parts_;
     transactions& open_;
     sessions& clients_;
+    // Requests that find_commit has given up since the broker began. A fresh one may still come, late, if it was asked
+    // in this time; so these are looked for in the store, and all when there are too many.
+    static constexpr std::size_t given_up_max = 65'536;
+    std::set<request_id> given_up_;
     // Those under way; the event is made by the first that waits for the end.
-    std::map<request_id, std::shared_ptr<weave::event>, std::less<>,
-             weave::recycling_allocator<std::pair<const request_id, std::shared_ptr<weave::event>>>>
+    struct by_random_part {
+        std::size_t operator()(const request_id& one) const noexcept { return one.high ^ one.low; }
+    };
+    std::unordered_map<request_id, std::shared_ptr<weave::event>, by_random_part, std::equal_to<>,
+                       weave::recycling_allocator<std::pair<const request_id, std::shared_ptr<weave::event>>>>
         in_flight_;
     std::set<request_id> in_doubt_;  // under way when the storage failed: no more than there were then
 };

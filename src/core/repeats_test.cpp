@@ -113,6 +113,29 @@ TEST_F(repeats, a_refusal_is_in_doubt_when_the_answer_cannot_be_read) {
     EXPECT_EQ(ask(request).transactions, first.transactions);
 }
 
+// It is not looked for, so whoever says so of what was asked before has it done twice.
+TEST_F(repeats, a_fresh_request_is_not_looked_for) {
+    commit_request request = world.empty_commit();
+    request.request = world.next_request(true);
+    request.transactions.push_back(one_step());
+    request.fresh = true;
+    const commit_reply first = ask(request);
+    request.fresh = false;
+    EXPECT_EQ(ask(request).transactions, first.transactions);
+    request.fresh = true;
+    EXPECT_NE(ask(request).transactions, first.transactions);
+}
+
+TEST_F(repeats, a_fresh_request_that_was_given_up_before_it_came_is_refused) {
+    commit_request request = world.empty_commit();
+    request.request = world.next_request(true);
+    request.transactions.push_back(one_step());
+    request.fresh = true;
+    EXPECT_EQ(world.run(world.service->find_commit(request.request)), transaction_state::not_checkpointed);
+    EXPECT_EQ(code_of([&] { ask(request); }), errc::transaction_closed);
+    EXPECT_TRUE(world.read(stream).transactions.empty());
+}
+
 TEST_F(repeats, a_position_alone_is_known_again_while_it_is_the_last) {
     const transaction_id first = world.send(stream, "a");
     const transaction_id second = world.send(stream, "b");

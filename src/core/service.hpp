@@ -95,6 +95,9 @@ struct commit_request {
     std::vector<decision> transactions;
     std::vector<offset_update> offsets;
     std::vector<source_update> sources;
+    // The id was made for this call, nobody was told of it before, and it was not asked in another session: there is no
+    // answer in the store to be looked for.
+    bool fresh = false;
 
     // Whether the answer is kept in a row of its own; else in the one row that it changes.
     [[nodiscard]] bool has_group_row() const noexcept {

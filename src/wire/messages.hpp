@@ -125,7 +125,7 @@ void describe(Archive& archive, T& value) {
 
 template <class Archive, wire::form_of<commit_request> T>
 void describe(Archive& archive, T& value) {
-    archive(value.request, value.transactions, value.offsets, value.sources);
+    archive(value.request, value.transactions, value.offsets, value.sources, value.fresh);
 }
 
 template <class Archive, wire::form_of<commit_reply> T>

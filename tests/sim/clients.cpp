@@ -303,6 +303,22 @@ void client::note_done(std::size_t record, const core::commit_reply& reply) {
     }
 }
 
+namespace {
+
+// Only the first broker that is asked hears that the request is fresh.
+request_of<core::commit_reply> first_fresh(core::commit_request request, std::shared_ptr<bool> fresh,
+                                           bool always_fresh) {
+    return [request = std::move(request), fresh = std::move(fresh), always_fresh](core::broker& broker,
+                                                                                  core::session_id session) {
+        core::commit_request copy = request;
+        copy.session = session;
+        copy.fresh = std::exchange(*fresh, always_fresh);
+        return broker.commit(std::move(copy));
+    };
+}
+
+}  // namespace
+
 weave::task<client::verdict> client::settle(core::commit_request request, partition_key first, std::size_t record) {
     const std::size_t members = request.transactions.size() + request.offsets.size() + request.sources.size();
     bool unsure = false;
@@ -311,14 +327,11 @@ weave::task<client::verdict> client::settle(core::commit_request request, partit
     const auto asked_at = broker_time();
     const std::uint64_t clocks = world_.counted.clocks_set;
     const bool alone = request.transactions.empty() && members == 1;
+    const auto fresh = std::make_shared<bool>(true);  // until it is given to a broker
     std::uint64_t again = world_.chance(0.1) && request.offsets.empty() && !alone ? 1 : 0;
     for (;;) {
         if (unsure && world_.mistakes.new_request_ids) request.request = next_request();
-        request_of<core::commit_reply> work = [request](core::broker& broker, core::session_id session) {
-            core::commit_request copy = request;
-            copy.session = session;
-            return broker.commit(std::move(copy));
-        };
+        request_of<core::commit_reply> work = first_fresh(request, fresh, world_.mistakes.always_fresh);
         std::optional<core::commit_reply> reply;
         std::optional<error> failure;
         try {

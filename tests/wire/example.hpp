@@ -58,6 +58,7 @@ inline commit_call copy() {
     call.request.request = core::make_request_id(noon, true, 0, 0x0102030405060708);
     call.request.transactions.push_back(decided);
     call.request.offsets.push_back(progress);
+    call.request.fresh = true;
     return call;
 }
 

@@ -19,7 +19,7 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from .errors import Code, Error, Outcome
-from .messages import Call, CloseSession, Heartbeat, Open, OpenSession, decode_reply, encode_request
+from .messages import Call, CloseSession, Commit, Heartbeat, Open, OpenSession, decode_reply, encode_request
 
 R = TypeVar("R")
 
@@ -137,6 +137,8 @@ class Connection:
                     over = failure.code == Code.SESSION_ENDED
                     if over and time.monotonic() < deadline:
                         self._session = 0
+                        if isinstance(call, Commit):
+                            call.fresh = False
                         continue
                     # An earlier attempt may have been done: a refusal in another session says nothing of it.
                     unsure = call.acts and self._perhaps_done and (

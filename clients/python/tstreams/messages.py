@@ -306,6 +306,7 @@ class Commit(Call[CommitReply], command="commit", reply=CommitReply, acts=True, 
     transactions: list[Decision] = field(default_factory=list)
     offsets: list[OffsetUpdate] = field(default_factory=list)
     sources: list[SourceUpdate] = field(default_factory=list)
+    fresh: bool = False
 
 
 class Cancel(Call[Nothing], command="cancel", acts=True):

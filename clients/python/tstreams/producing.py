@@ -51,9 +51,10 @@ class Checkpoint:
     def run(self) -> None:
         if self._call is None:
             decisions = [one._decision() for one in self.transactions]
+            fresh = self.request is None
             if self.request is None:
                 self.request = new_request(self._connection, len(decisions) + len(self.offsets) + len(self.sources) > 1)
-            self._call = Commit(self.request, decisions, self.offsets, self.sources)
+            self._call = Commit(self.request, decisions, self.offsets, self.sources, fresh)
         try:
             self._connection.call(self._call)
         except Error as failure:
@@ -67,6 +68,8 @@ class Checkpoint:
             one._decided(phases[outcome], self)
         if outcome != Outcome.UNKNOWN:
             self._call = None
+        elif self._call:
+            self._call.fresh = False  # it may have been done
         if outcome == Outcome.APPLIED:
             for tell in self.when_applied:
                 tell()
@@ -218,7 +221,7 @@ class Producer:
         opening = OpenRequest(self.stream.id, self._choose(partition, key), self.name, self._instance,
                               self._max_open_ms)
         decision = Decision(TransactionRef(), opening, len(data), sum(map(len, data)), 0, frame)
-        return self._connection.call(Commit(new_request(self._connection), [decision])).transactions[0]
+        return self._connection.call(Commit(new_request(self._connection), [decision], fresh=True)).transactions[0]
 
     def open_transactions(self) -> Sequence[Transaction]:
         return [one for one in self._open.values() if one._phase == Phase.OPEN]
