@@ -37,6 +37,12 @@ void handler_pool::work() noexcept {
     pool_here = this;
     std::unique_lock lock(mutex_);
     for (;;) {
+        // Whoever brings more may be waiting for this core, and need not wake this thread then.
+        for (int yields = 0; yields < 2 && !head_ && !stopping_; ++yields) {
+            lock.unlock();
+            std::this_thread::yield();
+            lock.lock();
+        }
         while (!head_ && !stopping_) {
             ++sleeping_;
             wake_.wait(lock);

@@ -115,6 +115,7 @@ private:
     void wait_for(seat& self, bool driving);
     void finish(seat& done) noexcept;  // on the executor
     void drive(std::unique_lock<std::mutex>& lock, seat& self) noexcept;
+    bool let_others_post(const seat& self, int idle_passes) noexcept;
     void run_jobs(const seat& self) noexcept;
     bool fire_timer() noexcept;
     void drop_cancelled_timers() noexcept;

@@ -12,7 +12,17 @@ struct exchange::state {
         state& self;
     };
 
-    explicit state(link& over) : owner(over), asking(*this, &ask), answered(*this, &come_back) {}
+    struct company : crowd::member {
+        explicit company(state& of) noexcept : member(&set_out), self(of) {}
+        state& self;
+    };
+
+    explicit state(link& over) : owner(over), entering(*this), asking(*this, &ask), answered(*this, &come_back) {}
+
+    static void set_out(weave::job& work) noexcept {
+        state& self = static_cast<company&>(work).self;
+        self.owner.there_.give(self.asking);
+    }
 
     static void ask(weave::job& work) noexcept {
         state& self = static_cast<step&>(work).self;
@@ -31,6 +41,7 @@ struct exchange::state {
     static void come_back(weave::job& work) noexcept {
         state& self = static_cast<step&>(work).self;
         const std::shared_ptr<state> kept = std::move(self.in_flight);
+        self.owner.crowd_.leave(self.entering);
         self.owner.ended();
         if (const std::coroutine_handle<> waiting = std::exchange(self.coroutine, nullptr)) waiting.resume();
     }
@@ -44,6 +55,7 @@ struct exchange::state {
     };
 
     link& owner;
+    company entering;
     step asking;
     step answered;
     abandonment giving_up;
@@ -53,21 +65,27 @@ struct exchange::state {
     std::chrono::milliseconds timeout{0};
     std::optional<weave::outcome_of<moebius::message>> outcome;
     std::coroutine_handle<> coroutine;
+    departure when = departure::at_once;
     bool given_up = false;
 };
 
-exchange::exchange(link& over, std::string_view command, moebius::message body, std::chrono::milliseconds timeout)
+exchange::exchange(link& over, std::string_view command, moebius::message body, std::chrono::milliseconds timeout,
+                   departure when)
     : state_(std::make_shared<state>(over)) {
     state_->command = command;
     state_->body = std::move(body);
     state_->timeout = timeout;
+    state_->when = when;
 }
 
 void exchange::await_suspend(std::coroutine_handle<> waiting) noexcept {
     state_->coroutine = waiting;
     state_->in_flight = state_;
     if (state_->owner.in_flight_++ == 0) state_->owner.idle_.reset();
-    state_->owner.there_.give(state_->asking);
+    if (state_->when == departure::in_company)
+        state_->owner.crowd_.join(state_->entering);
+    else
+        state_->owner.there_.give(state_->asking);
 }
 
 void exchange::give_up() noexcept {
@@ -81,8 +99,14 @@ moebius::message exchange::await_resume() {
     return state_->outcome->get();
 }
 
-link::link(const std::string& endpoint, moebius::requester_options options, weave::executor& home)
-    : home_(home), there_(home, loop_), back_(loop_, home), idle_(home), closing_(*this), ending_(*this) {
+link::link(const std::string& endpoint, moebius::requester_options options, weave::executor& home, ports::clock& clock)
+    : home_(home),
+      there_(home, loop_),
+      back_(loop_, home),
+      crowd_(home, clock),
+      idle_(home),
+      closing_(*this),
+      ending_(*this) {
     idle_.set();
     requester_.emplace(loop_, endpoint, std::move(options));
     thread_ = std::thread([this] { loop_.run(); });

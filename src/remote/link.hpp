@@ -1,6 +1,8 @@
 // The thread on which a remote client's socket lives, and how coroutines of another executor ask over it.
 #pragma once
 
+#include "remote/crowd.hpp"
+
 #include <moebius/loop.hpp>
 #include <moebius/message.hpp>
 #include <moebius/requester.hpp>
@@ -10,6 +12,7 @@
 
 #include <chrono>
 #include <coroutine>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -22,10 +25,14 @@ namespace tstreams::remote {
 
 class link;
 
+// Whether a question may wait a little for others that go with it.
+enum class departure : std::uint8_t { at_once, in_company };
+
 // One question and its answer. Made and awaited on the executor of its link; give_up() is for there, too.
 class exchange {
 public:
-    exchange(link& over, std::string_view command, moebius::message body, std::chrono::milliseconds timeout);
+    exchange(link& over, std::string_view command, moebius::message body, std::chrono::milliseconds timeout,
+             departure when = departure::at_once);
     exchange(const exchange&) = delete;
     exchange& operator=(const exchange&) = delete;
 
@@ -45,8 +52,8 @@ private:
 
 class link {
 public:
-    // `home` outlives the link. Throws moebius::error for an endpoint that makes no sense.
-    link(const std::string& endpoint, moebius::requester_options options, weave::executor& home);
+    // `home` and `clock` outlive the link. Throws moebius::error for an endpoint that makes no sense.
+    link(const std::string& endpoint, moebius::requester_options options, weave::executor& home, ports::clock& clock);
     ~link();
     link(const link&) = delete;
     link& operator=(const link&) = delete;
@@ -96,6 +103,7 @@ private:
     std::optional<moebius::requester> requester_;  // belongs to the loop's thread
     ferry there_;                                  // to the loop
     ferry back_;                                   // to the executor
+    crowd crowd_;                                  // in front of the way there
     std::size_t in_flight_ = 0;                    // on the executor
     weave::event idle_;
     close_job closing_;

@@ -42,6 +42,10 @@ constexpr bool nobody_remembers =
     std::same_as<Call, wire::set_offset_call> || std::same_as<Call, wire::delete_offset_call> ||
     std::same_as<Call, wire::abort_call>;
 
+// Many checkpoints may be under way.
+template <class Call>
+constexpr departure departure_of = std::same_as<Call, wire::commit_call> ? departure::in_company : departure::at_once;
+
 // Said before the server looks whether it knows the request: of an earlier attempt, made in another session, it says
 // nothing.
 template <class Call>
@@ -122,7 +126,7 @@ service::service(service_options options, weave::executor& home, ports::clock& c
       background_over_(home),
       followers_(clock, [this](const wire::follow_call& call,
                                feed::listener heard) { return open_feed(call, std::move(heard)); }),
-      link_(options_.endpoint, options_.transport, home) {}
+      link_(options_.endpoint, options_.transport, home, clock) {}
 
 weave::task<void> service::stop() {
     closing_ = true;
@@ -141,11 +145,12 @@ weave::task<void> service::pause(std::chrono::milliseconds time) {
     co_await over->wait();
 }
 
-weave::task<service::attempt> service::try_once(std::string_view command, std::string body, ports::steady_time until) {
+weave::task<service::attempt> service::try_once(std::string_view command, std::string body, ports::steady_time until,
+                                                departure when) {
     attempt made;
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - clock_.now());
     exchange asked(link_, command, moebius::message::adopt(std::move(body)),
-                   std::max(left, std::chrono::milliseconds(1)));
+                   std::max(left, std::chrono::milliseconds(1)), when);
     try {
         made.answer = co_await asked;
     } catch (const moebius::error& failure) {
@@ -198,6 +203,8 @@ weave::task<typename Call::reply> service::ask(Call call, std::chrono::milliseco
         std::shared_ptr<session> now = co_await current_for(&about, until);
         if (now != as.in) {
             about.moved = about.perhaps_done;
+            if constexpr (std::same_as<Call, wire::commit_call>)
+                if (as.in) call.request.fresh = false;
             as = numbered(std::move(now), Call::acts);
         }
         std::string body = wire::encode_request(as.head(), call, 128 + bulk_of(call));
@@ -206,7 +213,7 @@ weave::task<typename Call::reply> service::ask(Call call, std::chrono::milliseco
                         "a request of " + std::to_string(body.size()) + " bytes: " + options_.endpoint + " takes " +
                             std::to_string(request_bytes_max_),
                         about.acts && about.perhaps_done ? outcome::unknown : outcome::not_applied);
-        attempt made = co_await try_once(Call::command, std::move(body), until);
+        attempt made = co_await try_once(Call::command, std::move(body), until, departure_of<Call>);
         if (made.answered()) {
             try {
                 co_return wire::decode_reply<typename Call::reply>(made.answer.text());

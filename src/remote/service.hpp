@@ -116,7 +116,8 @@ private:
     weave::task<std::shared_ptr<session>> current(ports::steady_time until);
     weave::task<std::shared_ptr<session>> current_for(const asking* about, ports::steady_time until);
     weave::task<void> begin_session(ports::steady_time until);
-    weave::task<attempt> try_once(std::string_view command, std::string body, ports::steady_time until);
+    weave::task<attempt> try_once(std::string_view command, std::string body, ports::steady_time until,
+                                  departure when = departure::at_once);
     weave::task<std::vector<partition_number>> wait_for_push(core::wait_request request, waiting* self);
     weave::task<std::vector<partition_number>> wait_until_pushed(const core::wait_request* request, waiting* self);
     weave::task<std::vector<partition_number>> wait_by_asking(core::wait_request request, waiting* self);
