@@ -291,7 +291,7 @@ weave::task<moebius::message> routes::open_session(const moebius::request* asked
     std::ignore = wire::decode_head(from);
     wire::open_session_call call;
     from.fields_of(call);
-    sessions_.check_room();
+    sessions_.check_room(asked->peer());
     if (call.timeout > options_.session_timeout_max)
         throw error(errc::invalid_argument, "a session's timeout is at most " +
                                                 std::to_string(options_.session_timeout_max.count()) + " ms here");
