@@ -366,12 +366,21 @@ weave::task<typename Call::reply> routes::perform_checked(std::shared_ptr<sessio
     }
 }
 
-// A frame of references is sealed again as what it refers to.
+// A frame of references is sealed again as what it refers to. A reference outlives its stream, and for a while so does
+// the frame. Asked behind the read: the stream may have been deleted meanwhile, and then that is why the frame is gone.
 weave::task<std::string> routes::read_frame(std::shared_ptr<session> of, wire::read_frame_call call) {
     seals::opened asked = seals_.open(std::move(call.frame));
     demands wanted{demand{access::right::read, asked.stream, {}, false}};
     co_await authority_.check(of->user, std::move(wanted));
-    std::string bytes = co_await broker_.read_frame(std::move(asked.frame.blob));
+    std::string bytes;
+    std::exception_ptr failure;
+    try {
+        bytes = co_await broker_.read_frame(std::move(asked.frame.blob));
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    std::ignore = co_await broker_.stream_name(asked.stream);  // in the broker's memory, but for streams long unused
+    if (failure) std::rethrow_exception(failure);
     if (asked.frame.level == 0) co_return bytes;
     std::vector<core::frame_ref> children = core::decode_index(bytes, asked.frame.level);
     for (core::frame_ref& one : children) seals_.close(asked.stream, one);
