@@ -25,6 +25,12 @@ public:
     using std::runtime_error::runtime_error;
 };
 
+// The command line names something that is not there, and that no store would hold.
+class not_found_error : public std::runtime_error {
+public:
+    using std::runtime_error::runtime_error;
+};
+
 // Nobody reads standard output any more. Not worth a line: the reader ended on purpose.
 class output_closed : public std::runtime_error {
 public:

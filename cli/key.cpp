@@ -9,6 +9,9 @@
 #include <moebius/security.hpp>
 #include <nlohmann/json.hpp>
 
+#include <sys/stat.h>
+#include <cerrno>
+#include <cstring>
 #include <memory>
 #include <string>
 #include <vector>
@@ -26,6 +29,13 @@ auto translated(Action action) {
     } catch (const moebius::error& failure) {
         throw error(errc::invalid_argument, failure.what());
     }
+}
+
+// For commands that only read or change a file. What else is wrong with it is said by those who open it.
+void must_be_there(const std::string& file) {
+    struct stat found{};
+    if (::lstat(file.c_str(), &found) != 0 && (errno == ENOENT || errno == ENOTDIR))
+        throw not_found_error(file + ": " + std::strerror(errno));
 }
 
 CLI::Option* add_file(CLI::App& command, std::string& file) {
@@ -62,6 +72,7 @@ void add_show(CLI::App& group, invocation& call) {
     command->footer("Example:\n  tstreams key show billing.key");
     command->callback([file, &call] {
         call.action = [file](const surroundings& here) {
+            must_be_there(*file);
             here.out.line(access::read_keys(*file).public_key);
             return exit_code::success;
         };
@@ -88,7 +99,8 @@ exit_code allow(const allowing& asked, const surroundings& here) {
         if (!rights) throw usage_error("--rights is all, or some of create,write,read,offsets,admin");
         given.rights = *rights;
     }
-    access::allow(asked.file, given);
+    if (!access::allow(asked.file, given))
+        throw not_found_error(asked.file + ": client '" + asked.name + "' has no key yet: add --key");
     here.out.line("allowed; a running tstreamsd reads it at SIGHUP");
     return exit_code::success;
 }
@@ -119,7 +131,10 @@ void add_revoke(CLI::App& group, invocation& call) {
     command->footer("Example:\n  tstreams key revoke billing");
     command->callback([file, whom, &call] {
         call.action = [file, whom](const surroundings& here) {
+            must_be_there(*file);
             const std::size_t keys = access::revoke(*file, *whom);
+            if (keys == 0)
+                throw not_found_error(*file + ": no key and no client is '" + *whom + "'; see: tstreams key list");
             here.out.line("revoked " + std::to_string(keys) + (keys == 1 ? " key" : " keys") +
                           "; a running tstreamsd reads it at SIGHUP");
             return exit_code::success;
@@ -149,6 +164,7 @@ void print_grants(output& out, const std::vector<access::access_list::grant>& gr
 }
 
 exit_code list(const std::string& file, bool json, const surroundings& here) {
+    must_be_there(file);
     const access::access_list found = access::access_list::read(file);
     for (const auto& [name, one] : found.clients()) {
         if (json) {

@@ -129,6 +129,8 @@ exit_code settled(const subject& about, Action action) {
         return exit_code::failure;
     } catch (const usage_error& failure) {
         return fail("tstreams: " + printable(failure.what()), exit_code::usage);
+    } catch (const not_found_error& failure) {
+        return fail("tstreams: " + printable(failure.what()), exit_code::not_found);
     } catch (const error& failure) {
         return fail(error_line(failure, about), exit_code_of(failure.code()));
     } catch (const std::exception& failure) {

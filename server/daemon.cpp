@@ -74,6 +74,7 @@ moebius::server_options server_options_of(const daemon_limits& limits) {
 routes_options routes_options_of(const daemon_limits& limits) {
     routes_options chosen;
     chosen.limits.sessions = limits.clients;
+    chosen.limits.user_sessions = limits.user_sessions;
     chosen.limits.answers = limits.client_answers;
     chosen.limits.answer_bytes = limits.client_unread_bytes;
     chosen.calls.item_bytes = limits.item_bytes;

@@ -15,6 +15,7 @@ namespace tstreams::server {
 // What clients can make grow. Over a limit they get too_large or overloaded, and nothing was done.
 struct daemon_limits {
     std::size_t clients = 4096;
+    std::size_t user_sessions = 1024;                         // of one name of the file of clients
     std::uint32_t client_transactions = 4096;                 // open ones of one client
     std::uint32_t all_transactions = 100'000;                 // open ones of all
     std::chrono::seconds open_time = std::chrono::hours(24);  // how long a stream may let one be open

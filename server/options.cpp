@@ -69,6 +69,7 @@ void add_bytes(CLI::App& app, const std::string& name, T& value, const std::stri
 
 void add_limits(CLI::App& app, daemon_limits& limits, typed& words) {
     add_number(app, "--clients", limits.clients, "Connected clients");
+    add_number(app, "--user-sessions", limits.user_sessions, "Sessions of one name of the file of clients");
     add_number(app, "--client-transactions", limits.client_transactions, "Open transactions of one client");
     add_number(app, "--all-transactions", limits.all_transactions, "Open transactions of all clients");
     add_number(app, "--open-time", words.open_time, "Seconds: the longest time that a stream may let one be open");

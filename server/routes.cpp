@@ -93,19 +93,17 @@ private:
     std::size_t& of_;
 };
 
-// So that the server can stop what waits in it.
-class listed_watch {
+// So that a server that stops can wake it, whatever it waits for.
+class listed_chain {
 public:
-    listed_watch(std::set<core::event_source*>& list, core::event_source* one) : list_(list), one_(one) {
-        list_.insert(one_);
-    }
-    ~listed_watch() { list_.erase(one_); }
-    listed_watch(const listed_watch&) = delete;
-    listed_watch& operator=(const listed_watch&) = delete;
+    listed_chain(std::set<weave::context*>& list, weave::context* one) : list_(list), one_(one) { list_.insert(one_); }
+    ~listed_chain() { list_.erase(one_); }
+    listed_chain(const listed_chain&) = delete;
+    listed_chain& operator=(const listed_chain&) = delete;
 
 private:
-    std::set<core::event_source*>& list_;
-    core::event_source* const one_;
+    std::set<weave::context*>& list_;
+    weave::context* const one_;
 };
 
 }  // namespace
@@ -293,7 +291,7 @@ weave::task<moebius::message> routes::open_session(const moebius::request* asked
     std::ignore = wire::decode_head(from);
     wire::open_session_call call;
     from.fields_of(call);
-    sessions_.check_room();
+    sessions_.check_room(asked->peer());
     if (call.timeout > options_.session_timeout_max)
         throw error(errc::invalid_argument, "a session's timeout is at most " +
                                                 std::to_string(options_.session_timeout_max.count()) + " ms here");
@@ -372,12 +370,21 @@ weave::task<typename Call::reply> routes::perform_checked(std::shared_ptr<sessio
     }
 }
 
-// A frame of references is sealed again as what it refers to.
+// A frame of references is sealed again as what it refers to. A reference outlives its stream, and for a while so does
+// the frame. Asked behind the read: the stream may have been deleted meanwhile, and then that is why the frame is gone.
 weave::task<std::string> routes::read_frame(std::shared_ptr<session> of, wire::read_frame_call call) {
     seals::opened asked = seals_.open(std::move(call.frame));
     demands wanted{demand{access::right::read, asked.stream, {}, false}};
     co_await authority_.check(of->user, std::move(wanted));
-    std::string bytes = co_await broker_.read_frame(std::move(asked.frame.blob));
+    std::string bytes;
+    std::exception_ptr failure;
+    try {
+        bytes = co_await broker_.read_frame(std::move(asked.frame.blob));
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    std::ignore = co_await broker_.stream_name(asked.stream);  // in the broker's memory, but for streams long unused
+    if (failure) std::rethrow_exception(failure);
     if (asked.frame.level == 0) co_return bytes;
     std::vector<core::frame_ref> children = core::decode_index(bytes, asked.frame.level);
     for (core::frame_ref& one : children) seals_.close(asked.stream, one);
@@ -415,15 +422,23 @@ weave::task<void> routes::keep_sending(moebius::request asked, sending until_sto
         co_await asked.fail(moebius::errc::overloaded, "too many calls of this client are under way");
         co_return;
     }
-    moebius::message failure;
+    weave::context* const chain = co_await this_context();
+    const listed_chain listed(sending_, chain);
     try {
-        co_await (this->*until_stopped)(&asked);
-    } catch (const moebius::error&) {
-        co_return;  // the client has left
-    } catch (...) {
-        failure = failure_of(std::current_exception());
+        moebius::message failure;
+        try {
+            co_await (this->*until_stopped)(&asked);
+        } catch (const moebius::error&) {
+            throw;
+        } catch (...) {
+            failure = failure_of(std::current_exception());
+        }
+        if (!failure.empty()) co_await asked.write(std::move(failure));
+    } catch (const moebius::error& said) {
+        if (said.code() == moebius::errc::peer_gone || !asked.peer().connected()) co_return;
+        if (!stopping_) throw;
+        // It grants no credit: the end of a stream needs none.
     }
-    if (!failure.empty()) co_await asked.write(std::move(failure));
     co_await asked.finish();
 }
 
@@ -509,7 +524,6 @@ weave::task<void> routes::watch_until_stopped(moebius::request* asked) {
     wire::watch_call call;
     from.fields_of(call);
     const std::shared_ptr<core::event_source> source = co_await begin_watch(of, call.request);
-    const listed_watch listed(watches_, source.get());
     weave::context* const chain = co_await this_context();
     core::event_batch batch;  // the first one says that it has begun
     while (!stopping_ && !(chain && chain->stop_requested())) {
@@ -566,7 +580,7 @@ weave::task<void> routes::use(std::shared_ptr<const access::access_list> list) {
 void routes::end_waits() {
     stopping_ = true;
     for (const auto& [session, wait] : waits_) broker_.cancel_wait(session, wait);
-    for (core::event_source* one : watches_) one->stop();
+    for (weave::context* one : sending_) one->request_stop();
 }
 
 weave::task<void> routes::end_silent_sessions() {

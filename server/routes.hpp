@@ -11,6 +11,7 @@
 #include <moebius/request.hpp>
 #include <moebius/router.hpp>
 #include <tstreams/ports/clock.hpp>
+#include <weave/context.hpp>
 
 #include <cstdint>
 #include <map>
@@ -107,7 +108,7 @@ private:
     bool stopping_ = false;
     std::uint64_t last_wait_ = 0;
     std::multimap<core::session_id, std::uint64_t> waits_;
-    std::set<core::event_source*> watches_;
+    std::set<weave::context*> sending_;  // of those who follow or watch
 };
 
 }  // namespace tstreams::server

@@ -6,9 +6,22 @@
 
 namespace tstreams::server {
 
-void sessions::check_room() const {
+// Counted by the connection that opened them, which stays the same wherever they speak.
+void sessions::check_room(const moebius::client& connection) const {
     if (table_.size() >= limits_.sessions)
         throw error(errc::overloaded, "the server has " + std::to_string(table_.size()) + " clients already");
+    const std::string_view user = connection.user_id();
+    std::size_t of_connection = 0, of_user = 0;
+    for (const auto& [id, one] : table_) {
+        if (one->opened_over == connection) ++of_connection;
+        if (!user.empty() && one->user == user) ++of_user;
+    }
+    if (of_connection >= limits_.connection_sessions)
+        throw error(errc::overloaded, "this connection has opened " + std::to_string(of_connection) +
+                                          " sessions: close what is not used, or wait until it has been silent");
+    if (of_user >= limits_.user_sessions)
+        throw error(errc::overloaded, "the server has " + std::to_string(of_user) + " clients of the name '" +
+                                          std::string(user) + "' already (--user-sessions)");
 }
 
 void sessions::begin(core::session_id id, std::string client, std::chrono::milliseconds timeout,
@@ -22,6 +35,7 @@ void sessions::begin(core::session_id id, std::string client, std::chrono::milli
     fresh->client = std::move(client);
     fresh->timeout = timeout;
     fresh->connection = connection;
+    fresh->opened_over = connection;
     fresh->last_seen = clock_.now();
     table_.emplace(id, std::move(fresh));
 }

@@ -41,6 +41,7 @@ struct session {
     std::string client;  // for people
     std::chrono::milliseconds timeout{0};
     moebius::client connection;  // the last one that it spoke over
+    moebius::client opened_over;
     ports::steady_time last_seen{};
     std::uint64_t answered_below = 1;
     std::unordered_map<std::uint64_t, std::shared_ptr<kept_answer>, std::hash<std::uint64_t>, std::equal_to<>,
@@ -51,6 +52,8 @@ struct session {
 
 struct session_limits {
     std::size_t sessions = 4096;
+    std::size_t user_sessions = 1024;                  // of one name of the file of clients
+    std::size_t connection_sessions = 16;              // opened over one connection, those left for a newer one, too
     std::size_t answers = 16'384;                      // of one session, kept or still to come
     std::size_t answer_bytes = std::size_t{32} << 20;  // of those that are kept
 };
@@ -61,8 +64,8 @@ public:
     sessions(weave::executor& home, ports::clock& clock, session_limits limits)
         : home_(home), clock_(clock), limits_(limits) {}
 
-    // Throws overloaded.
-    void check_room() const;
+    // Whether one more may be opened over this connection. Throws overloaded.
+    void check_room(const moebius::client& connection) const;
     void begin(core::session_id id, std::string client, std::chrono::milliseconds timeout, moebius::client connection);
     // A sign of life over this connection. Throws session_ended for one that is not known, or is somebody else's.
     [[nodiscard]] std::shared_ptr<session> get(core::session_id id, const moebius::client& connection);

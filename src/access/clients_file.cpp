@@ -28,9 +28,10 @@ void check_and_replace(const std::string& path, const std::string& text) {
 
 }  // namespace
 
-void allow(const std::string& path, const permission& given) {
+bool allow(const std::string& path, const permission& given) {
     std::string text = read_or_begin(path);
     const access_list before = access_list::parse(text, path);
+    if (given.public_key.empty() && !before.knows(given.client)) return false;
     const std::string* const owner = given.public_key.empty() ? nullptr : before.keys().find(given.public_key);
     if (owner && *owner != given.client)
         throw error(errc::invalid_argument, path + ": the key is that of client '" + *owner + "' already");
@@ -41,6 +42,7 @@ void allow(const std::string& path, const permission& given) {
         text += "\n";
     }
     check_and_replace(path, text);
+    return true;
 }
 
 std::size_t revoke(const std::string& path, std::string_view key_or_client) {
@@ -48,7 +50,7 @@ std::size_t revoke(const std::string& path, std::string_view key_or_client) {
     const access_list before = access_list::parse(text, path);
     const std::string* const owner = before.keys().find(key_or_client);
     const std::string client = owner ? *owner : std::string(key_or_client);
-    if (!before.knows(client)) throw error(errc::invalid_argument, path + ": no key and no client is '" + client + "'");
+    if (!before.knows(client)) return 0;
     const bool whole = !owner || before.clients().find(client)->second.keys.size() == 1;
     std::string left;
     std::size_t keys = 0;

@@ -18,9 +18,10 @@ struct permission {
 
 // Each reads the file, changes the text, checks the result as a server would, and replaces the file in one step. They
 // throw error(invalid_argument) and leave the file as it is. `allow` makes a file where there is none.
-void allow(const std::string& path, const permission& given);
-// Removes one key, or with a client's name all its keys and rights. Returns how many keys went; throws
-// invalid_argument where there is none.
-std::size_t revoke(const std::string& path, std::string_view key_or_client);
+// False, and nothing is changed: rights alone, and no key of that client is there.
+[[nodiscard]] bool allow(const std::string& path, const permission& given);
+// Removes one key, or with a client's name all its keys and rights. Returns how many keys went; none: nothing is
+// changed, there is no such key and no such client.
+[[nodiscard]] std::size_t revoke(const std::string& path, std::string_view key_or_client);
 
 }  // namespace tstreams::access

@@ -31,7 +31,9 @@ requester_core::requester_core(loop& on, const std::string& endpoint, requester_
       endpoint_(endpoint),
       options_(std::move(with)),
       socket_(on.parts().zmq, ZMQ_DEALER),
-      pump_(on, socket_, *this, 64) {
+      pump_(on, socket_, *this, 64),
+      with_keys_(options_.security.has_value()),
+      reach_(endpoint.starts_with("inproc:") ? reach::server : reach::nobody) {  // of those libzmq tells nothing
     socket_.set(ZMQ_SNDHWM, options_.send_queue);
     socket_.set(ZMQ_RCVHWM, options_.receive_queue);
     const std::size_t frame_bytes = std::max(options_.message_bytes, batch_bytes_max);
@@ -46,7 +48,8 @@ requester_core::requester_core(loop& on, const std::string& endpoint, requester_
         wipe(options_.security->keys.secret_key);
         options_.security.reset();
     }
-    constexpr int events = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH | ZMQ_EVENT_DISCONNECTED;
+    constexpr int events = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH | ZMQ_EVENT_DISCONNECTED |
+                           ZMQ_EVENT_CONNECTED | ZMQ_EVENT_CLOSED;
     watch_.emplace(home_, home_.parts().zmq, socket_, events,
                    [this](connection_event event) { connection_changed(event); });
     socket_.connect(endpoint);
@@ -129,7 +132,13 @@ void requester_core::abandon(pending& one) noexcept {
 void requester_core::expired(pending& one) noexcept {
     ++counts_.timed_out;
     abandon(one);
-    one.failed(errc::timed_out, "no answer in time");
+    std::string_view text = "no answer in time";
+    if (reach_ == reach::nobody) text = "no answer in time: nobody listens there";
+    if (reach_ == reach::silent) text = "no answer in time: somebody listens there and says nothing";
+    if (reach_ == reach::no_handshake)
+        text = with_keys_ ? "no answer in time: the handshake fails; the server has no keys, or others"
+                          : "no answer in time: the handshake fails; does the server want keys?";
+    one.failed(errc::timed_out, text);
 }
 
 void requester_core::grant(const pending& one, stream_window more) noexcept {
@@ -329,7 +338,21 @@ void requester_core::connect_again() noexcept {
     }
 }
 
+// A handshake that has failed is not forgotten while the next attempt is under way.
+void requester_core::note_reach(std::uint16_t what) noexcept {
+    if (what == ZMQ_EVENT_HANDSHAKE_SUCCEEDED)
+        reach_ = reach::server;
+    else if (what == ZMQ_EVENT_CLOSED)
+        reach_ = reach::nobody;
+    else if (what == ZMQ_EVENT_DISCONNECTED)
+        reach_ = connected_ ? reach::nobody : reach::no_handshake;
+    else if (what == ZMQ_EVENT_CONNECTED && reach_ == reach::nobody)
+        reach_ = reach::silent;
+}
+
 void requester_core::connection_changed(connection_event event) {
+    note_reach(event.what);
+    if (event.what == ZMQ_EVENT_CONNECTED || event.what == ZMQ_EVENT_CLOSED) return;
     if (event.what == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) return refused();
     const bool now = event.what == ZMQ_EVENT_HANDSHAKE_SUCCEEDED;
     if (now) {

@@ -58,6 +58,9 @@ private:
         std::uint32_t era = 0;
     };
 
+    // How far the last attempt to connect came: why a request has no answer.
+    enum class reach : std::uint8_t { nobody, silent, no_handshake, server };
+
     unsigned receive() noexcept override;
     [[nodiscard]] bool blocked() const noexcept override { return blocked_; }
     bool retry_blocked() noexcept override;
@@ -70,6 +73,7 @@ private:
                          std::string_view text = "the connection was lost") noexcept;
     pending* end(std::size_t at) noexcept;
     void connection_changed(connection_event event);
+    void note_reach(std::uint16_t what) noexcept;
     void refused() noexcept;
     void connect_again() noexcept;
     void hello();
@@ -115,6 +119,8 @@ private:
     std::uint32_t era_ = 0;  // of connections
     bool lost_ = false;      // a connection ended; what it had delivered is not yet read
     bool connected_ = false;
+    const bool with_keys_;
+    reach reach_;
     bool closed_ = false;
     requester_metrics counts_;
 };

@@ -1,11 +1,17 @@
 // Requesters and servers on one loop, over real sockets: calls, streams, timeouts, lost connections, callbacks.
 #include "moebius/test_server.hpp"
 
+#include <moebius/security.hpp>
 #include <weave/sync.hpp>
 
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <memory>
+#include <optional>
 
 namespace {
 
@@ -93,6 +99,75 @@ TEST(requester, throws_what_the_server_says) {
     EXPECT_EQ(pair.failure_of("unknown"), errc::unroutable);
     EXPECT_EQ(pair.failure_of("count"), errc::handler_failed);  // std::stoi of nothing
     EXPECT_EQ(pair.failure_of(std::string(256, 'x')), errc::too_large);
+}
+
+// A socket that takes connections and never says a word.
+class mute_listener {
+public:
+    explicit mute_listener(const std::string& name) : socket_(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+        sockaddr_un address{};
+        address.sun_family = AF_UNIX;
+        std::copy(name.begin(), name.end(), address.sun_path + 1);  // abstract
+        const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
+        if (::bind(socket_, reinterpret_cast<const sockaddr*>(&address), size) != 0 || ::listen(socket_, 8) != 0)
+            throw std::runtime_error("no listener");
+    }
+    ~mute_listener() { ::close(socket_); }
+    mute_listener(const mute_listener&) = delete;
+    mute_listener& operator=(const mute_listener&) = delete;
+
+private:
+    int socket_;
+};
+
+// Asked until it is so, because a slow machine has not yet tried in the time of the first question.
+TEST(requester, a_timeout_says_how_far_it_came) {
+    loop home{loop_options{.log = [](std::string_view) {}}};
+    const auto text_at = [&](const std::string& endpoint, std::optional<client_security> keys, std::string_view wanted,
+                             const std::string& command = "echo") {
+        requester_options options;
+        options.reconnect_first = 10ms;
+        options.security = std::move(keys);
+        requester asks(home, endpoint, std::move(options));
+        std::string text;
+        for (int tries = 0; tries < 50 && text.find(wanted) == std::string::npos; ++tries) {
+            try {
+                home.run(ask(asks, command, message("x"), 200ms));
+                text = "answered";
+            } catch (const error& failure) {
+                EXPECT_EQ(failure.code(), errc::timed_out);
+                text = failure.what();
+            }
+        }
+        return text;
+    };
+    const std::string name = "moebius-reach-test-" + std::to_string(::getpid());
+    EXPECT_EQ(text_at("ipc://@" + name + "-none", {}, "nobody"), "no answer in time: nobody listens there");
+    EXPECT_EQ(text_at("tcp://127.0.0.1:1", {}, "nobody"), "no answer in time: nobody listens there");
+    const mute_listener mute(name + "-mute");
+    EXPECT_EQ(text_at("ipc://@" + name + "-mute", {}, "says nothing"),
+              "no answer in time: somebody listens there and says nothing");
+    command_router routes;
+    add_rules(routes);
+    const key_pair server_keys = generate_keys(), client_keys = generate_keys();
+    server open_one(home, routes);
+    open_one.bind("tcp://127.0.0.1:*");
+    server_options secured;
+    secured.security = server_security{server_keys.secret_key, {}};
+    server closed_one(home, routes, std::move(secured));
+    closed_one.bind("tcp://127.0.0.1:*");
+    const client_security keys{client_keys, server_keys.public_key};
+    const client_security other_server{client_keys, client_keys.public_key};
+    EXPECT_EQ(text_at(open_one.endpoint(), keys, "has no keys"),
+              "no answer in time: the handshake fails; the server has no keys, or others");
+    EXPECT_EQ(text_at(closed_one.endpoint(), other_server, "or others"),
+              "no answer in time: the handshake fails; the server has no keys, or others");
+    EXPECT_EQ(text_at(closed_one.endpoint(), {}, "want keys"),
+              "no answer in time: the handshake fails; does the server want keys?");
+    EXPECT_EQ(text_at(open_one.endpoint(), {}, "no answer", "hour"), "no answer in time");
+    server inside(home, routes);
+    inside.bind("inproc://reach");
+    EXPECT_EQ(text_at("inproc://reach", {}, "no answer", "hour"), "no answer in time");
 }
 
 TEST(requester, a_timeout_cancels_the_handler) {

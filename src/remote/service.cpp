@@ -187,8 +187,9 @@ void service::give_up(const attempt& last, const asking& about) const {
     if (unknown)
         throw error(tstreams::errc::outcome_unknown, where + "no answer in time; it may have been done",
                     outcome::unknown);
-    throw error(tstreams::errc::unavailable,
-                where + "no answer in time; does tstreamsd run there, and does it want keys?");
+    // Of one that timed out the text says how far it came.
+    const std::string why = last.failure == errc::timed_out ? last.text : "no answer in time: " + last.text;
+    throw error(tstreams::errc::unavailable, where + why);
 }
 
 // A call is numbered once per session, so that it is done once, and moves to a new session when the server does not

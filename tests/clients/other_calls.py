@@ -30,19 +30,6 @@ class Followed(Structure):
     read: ReadReply
 
 
-class TransactionEvent(Structure):
-    partition: U32
-    kind: U8
-    id: U64
-    items: U64
-    size: U64
-
-
-class EventBatch(Structure):
-    lost: U64
-    events: list[TransactionEvent]
-
-
 class OpenTransactionInfo(Structure):
     stream: str
     transaction: TransactionInfo
@@ -95,15 +82,6 @@ class Follow(Call[Followed], command="follow", reply=Followed):
     positions: list[PartitionPosition]
     transactions_max: U32
     bytes_max: U64
-
-
-class Watch(Call[EventBatch], command="watch", reply=EventBatch, wrapped=True):
-    """Opens a stream of replies; each is an ITEM of Moebius."""
-
-    stream: U64
-    partitions: list[U32]
-    kinds: U8
-    buffer_events: U32
 
 
 class Last(Call["StoredTransaction | None"], command="last", reply=StoredTransaction | None):

@@ -41,6 +41,36 @@ TEST_F(secured, none_of_1000_unknown_keys_gets_in) {
     EXPECT_TRUE(open("root").list_streams().streams.empty());
 }
 
+// What a client is told that gets no answer. Asked until it is so: on a slow machine its time may be over before it
+// knows.
+TEST_F(secured, who_cannot_come_in_is_told_why) {
+    serve();
+    const std::string open_directory = path("without");
+    std::filesystem::create_directory(open_directory);
+    daemon without(open_directory);
+    const auto expect_told = [](const std::string& place, client_options chosen, const std::string& wanted) {
+        chosen.request_timeout = 500ms;
+        std::string text;
+        for (int tries = 0; tries < 20 && text.find("no answer in time: " + wanted) == std::string::npos; ++tries) {
+            try {
+                std::ignore = client::open(place, chosen);
+                FAIL() << "it was let in, and not told: " << wanted;
+            } catch (const error& failure) {
+                EXPECT_EQ(failure.code(), errc::unavailable);
+                text = failure.what();
+            }
+        }
+        EXPECT_NE(text.find("no answer in time: " + wanted), std::string::npos) << text;
+    };
+    const std::string open_place = "ipc://" + open_directory + "/socket";
+    expect_told(open_place, options("root"), "the handshake fails; the server has no keys, or others");
+    expect_told(endpoint(), {}, "the handshake fails; does the server want keys?");
+    ::kill(without.process(), SIGSTOP);
+    expect_told(open_place, {}, "somebody listens there and says nothing");
+    without.end(SIGKILL);
+    expect_told(open_place, {}, "nobody listens there");
+}
+
 // -- what is stolen or repeated -----------------------------------------------------------------------------
 
 TEST_F(secured, a_session_is_of_its_key_alone) {

@@ -1,6 +1,6 @@
 // Each limit of tstreamsd at its value and one above: typed, nothing done, and the client goes on.
 #include "core/frames.hpp"
-#include "tests/served/raw_client.hpp"
+#include "tests/served/secured.hpp"
 
 #include <tstreams/client.hpp>
 
@@ -203,6 +203,42 @@ TEST_F(limited, sessions) {
     EXPECT_TRUE(raw_->begin().done());
     EXPECT_TRUE(raw_->begin().done());
     EXPECT_EQ(raw_->begin().refusal, errc::overloaded);
+}
+
+// Those that were left for a newer one count.
+TEST_F(limited, sessions_of_one_connection) {
+    serve({});
+    const core::session_id first = raw_->session;
+    for (int i = 1; i < 16; ++i) ASSERT_TRUE(raw_->begin().done()) << i;
+    EXPECT_EQ(raw_->begin().refusal, errc::overloaded);
+    raw_client other(endpoint());
+    EXPECT_TRUE(other.begin().done()) << "one client does not take the room of all";
+    // Speaking over another connection makes no room.
+    other.session = first;
+    EXPECT_TRUE(other.ask(wire::heartbeat_call{}).done());
+    EXPECT_EQ(raw_->begin().refusal, errc::overloaded);
+    EXPECT_TRUE(raw_->ask(wire::heartbeat_call{}).done()) << "the newest one goes on";
+    raw_->session = first;
+    EXPECT_TRUE(raw_->ask(wire::close_session_call{}).done());
+    EXPECT_TRUE(raw_->begin().done());
+    EXPECT_EQ(raw_->begin().refusal, errc::overloaded);
+}
+
+TEST_F(secured, sessions_of_one_name) {
+    add("many", "read", "*");
+    add("other", "read", "*");
+    daemon_.emplace(directory_.path(), std::vector<std::string>{"--key-file", path("server.key"), "--clients-file",
+                                                                path("clients"), "--user-sessions", "3"});
+    raw_client one(endpoint(), security("many")), two(endpoint(), security("many"));
+    EXPECT_TRUE(one.begin().done());
+    EXPECT_TRUE(one.begin().done());
+    EXPECT_TRUE(two.begin().done());
+    EXPECT_EQ(two.begin().refusal, errc::overloaded);
+    EXPECT_EQ(one.begin().refusal, errc::overloaded);
+    raw_client neighbour(endpoint(), security("other"));
+    EXPECT_TRUE(neighbour.begin().done());
+    EXPECT_TRUE(one.ask(wire::close_session_call{}).done());
+    EXPECT_TRUE(two.begin().done());
 }
 
 // One that its client has left for a newer one ends by its silence, though their connection stays.

@@ -301,6 +301,41 @@ TEST_F(secured, a_reference_of_a_frame_opens_that_frame_only) {
     EXPECT_TRUE(later.ask(wire::read_frame_call{mine}).done()) << "a reference outlives a restart";
 }
 
+// Also before its space is reclaimed, and after that; with keys and without.
+TEST_F(secured, a_reference_of_a_deleted_stream_opens_nothing) {
+    serve();
+    const std::string open_directory = path("without");
+    std::filesystem::create_directory(open_directory);
+    daemon without(open_directory);
+    const std::string open_place = "ipc://" + open_directory + "/socket";
+    const auto try_at = [](client store, raw_client by) {
+        ASSERT_TRUE(by.begin().done());
+        stream_options chosen;
+        chosen.durability = durability::process();
+        chosen.name = "kept";
+        const std::uint64_t kept = store.create_stream(chosen).id;
+        store.make_producer("kept").send(std::string(100'000, 'k'));
+        chosen.name = "in-1";
+        const std::uint64_t stream = store.create_stream(chosen).id;
+        store.make_producer("in-1").send(std::string(100'000, 'i'));
+        const core::stored_transaction stored = by.get(wire::last_call{stream, 0}).value();
+        const core::stored_transaction other = by.get(wire::last_call{kept, 0}).value();
+        ASSERT_EQ(stored.frames.size(), 1U);
+        const wire::read_frame_call call{stored.frames.front().blob};
+        ASSERT_TRUE(by.ask(call).done());
+        store.delete_stream("in-1");
+        EXPECT_EQ(by.ask(call).refusal, errc::stream_deleted) << "at once";
+        store.create_stream(chosen);
+        EXPECT_EQ(by.ask(call).refusal, errc::stream_deleted) << "one of the same name is another one";
+        EXPECT_TRUE(by.ask(wire::read_frame_call{other.frames.front().blob}).done());
+        // Removing goes on behind it.
+        const auto end = std::chrono::steady_clock::now() + 1s;
+        while (std::chrono::steady_clock::now() < end) ASSERT_EQ(by.ask(call).refusal, errc::stream_deleted);
+    };
+    try_at(open("root"), raw_client(endpoint(), security("root")));
+    try_at(client::open(open_place), raw_client(open_place));
+}
+
 // More than 64 frames: references stand in frames themselves.
 TEST_F(secured, a_long_transaction_is_read_through_its_index) {
     add("reader", "read", "in-*");

@@ -162,6 +162,50 @@ TEST_F(watching, one_that_never_reads_costs_bounded_memory_and_slows_nobody) {
     RecordProperty("stopped_ms", std::to_string((std::chrono::steady_clock::now() - begun) / 1ms));
 }
 
+// What waits for credit of a client that grants none is no work to be drained.
+TEST_F(watching, a_stop_does_not_wait_for_those_who_grant_no_credit) {
+    const std::string other = directory_.path() + "/patient";
+    std::filesystem::create_directory(other);
+    daemon patient(other, {"--drain", "100"});
+    const std::string place = "ipc://" + other + "/socket";
+    client store = client::open(place);
+    stream_options options;
+    options.name = "s";
+    options.durability = durability::process();
+    const std::uint64_t id = store.create_stream(options).id;
+    auto producer = store.make_producer("s");
+    producer.send("x");
+    raw_client by(place);
+    ASSERT_TRUE(by.begin().done());
+    wire::watch_call watch;
+    watch.request.stream = id;
+    watch.request.buffer_events = 16;
+    wire::follow_call follow;
+    follow.stream = id;
+    follow.positions.emplace_back();
+    follow.transactions_max = 1;
+    follow.bytes_max = 1000;
+    moebius::loop loop;
+    moebius::requester silent(loop, place);
+    std::vector<moebius::stream> unread;
+    const auto begin = [](moebius::requester* over, std::string_view command, std::string body,
+                          std::vector<moebius::stream>* into) -> weave::task<void> {
+        moebius::stream_window one;
+        one.messages = 1;
+        into->push_back(over->open(command, moebius::message(body), {}, one));
+        const std::optional<moebius::message> first = co_await into->back().next();
+        if (!first) throw std::runtime_error("it did not begin");
+    };
+    loop.run(begin(&silent, wire::watch_call::command, by.encode(watch), &unread));
+    loop.run(begin(&silent, wire::follow_call::command, by.encode(follow), &unread));
+    // Now the loop stands still: the second thing that each is to be sent stays at the server.
+    for (int i = 0; i < 10; ++i) producer.send("y");
+    const auto begun = std::chrono::steady_clock::now();
+    const int status = patient.end(SIGTERM);
+    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    EXPECT_LT(std::chrono::steady_clock::now() - begun, 20s);
+}
+
 TEST_F(watching, a_client_that_dies_is_watched_for_no_more) {
     const std::uint64_t id = store_.stream("s").id;
     // As many events as all may keep: more would be refused as long as the dead one's are counted.

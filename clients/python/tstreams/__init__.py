@@ -11,9 +11,10 @@ from .connection import Keys
 from .consuming import Consumer, Received, Start, time_of
 from .errors import Code, Error, Outcome, PositionExpired
 from .groups import CheckpointGroup
-from .messages import Durability, RequestId, StreamInfo, TransactionState
+from .messages import Durability, EventKind, RequestId, StreamInfo, TransactionState
 from .producing import Producer, Transaction, key_hash
+from .watching import Event, Watcher
 
-__all__ = ["CheckpointGroup", "Client", "Code", "Consumer", "Durability", "Error", "Keys", "Outcome",
-           "PositionExpired", "Producer", "Received", "RequestId", "Start", "StreamInfo", "Transaction",
-           "TransactionState", "key_hash", "time_of"]
+__all__ = ["CheckpointGroup", "Client", "Code", "Consumer", "Durability", "Error", "Event", "EventKind", "Keys",
+           "Outcome", "PositionExpired", "Producer", "Received", "RequestId", "Start", "StreamInfo", "Transaction",
+           "TransactionState", "Watcher", "key_hash", "time_of"]

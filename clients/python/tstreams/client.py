@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 
 from .connection import Connection, Keys
 from .consuming import Consumer, Start, StartAt
 from .errors import Code, Error
 from .groups import CheckpointGroup
-from .messages import (CreateStream, DeleteStream, Durability, DurabilityLevel, FindCommit, FindStream,
+from .messages import (CreateStream, DeleteStream, Durability, DurabilityLevel, EventKind, FindCommit, FindStream,
                        FindTransaction, ListStreams, RequestId, StreamInfo, StreamOptions, TransactionState)
 from .producing import Producer, new_request
+from .watching import Watcher
 
 
 class Client:
@@ -83,6 +84,12 @@ class Client:
         """A stored position of the name wins over `start`, unless `reset`. Raises OFFSET_NOT_FOUND for Start.STORED
         where there is none."""
         return Consumer(self._connection, self._stream(stream), name, start, reset, partitions)
+
+    def watch(self, stream: str, *, partitions: Iterable[int] = (), kinds: Iterable[EventKind] = (),
+              buffer_events: int = 1024) -> Watcher:
+        """Without `partitions` all, those included that are added later; without `kinds` all. `buffer_events`: 1 to
+        8,192 events wait at the server before some are dropped. Raises OVERLOADED above 64 watchers of a client."""
+        return Watcher(self._connection, self._stream(stream), partitions, kinds, buffer_events)
 
     def checkpoint_group(self) -> CheckpointGroup:
         return CheckpointGroup(self._connection)

@@ -6,12 +6,14 @@ sequence number, so that it is done once. A server that was restarted does not k
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import os
 import struct
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from typing import NamedTuple, TypeVar
 
@@ -26,7 +28,8 @@ R = TypeVar("R")
 # Of Moebius: magic, version, kind, flags, name's length, error, correlation id, credit in items and bytes.
 _HEADER = struct.Struct("<BBBBHHQII")
 _MAGIC, _VERSION = 0xB5, 1
-_REQUEST, _CANCEL, _BYE, _REPLY, _ERROR = 2, 5, 6, 16, 19
+_REQUEST, _CREDIT, _CANCEL, _BYE, _REPLY, _ITEM, _END, _ERROR = 2, 4, 5, 6, 16, 17, 18, 19
+_STREAM = 1  # a flag of REQUEST
 _LOST = 0  # not a kind of Moebius: the connection is gone
 
 # Errors of Moebius.
@@ -41,6 +44,8 @@ _MEANINGS = {_OVERLOADED: (Code.OVERLOADED, "the server is overloaded"),
 
 _FIRST_PATIENCE = 5.0
 _PAUSE_FIRST, _PAUSE_MOST = 0.02, 1.0
+_FEED_ITEMS = 8  # on their way or not taken; the rest waits at the server
+_FEED_BYTES = 1 << 20
 
 
 class Keys(NamedTuple):
@@ -70,6 +75,17 @@ class _Message(NamedTuple):
     body: bytes = b""
 
 
+class Feed:
+    """A stream of replies: those that have come and were not taken."""
+
+    def __init__(self, number: int, session: int) -> None:
+        self.number = number
+        self.session = session
+        self.came: deque[_Message] = deque()  # _FEED_ITEMS, and what ends it
+        self.cut = False   # nothing more comes than what has come
+        self.over = False  # and that was taken
+
+
 # Refusals that a server gives before it looks whether it knows the request.
 _SAYS_NOTHING_OF_EARLIER = (Code.UNAUTHORIZED, Code.OVERLOADED, Code.TOO_LARGE, Code.STREAM_DELETED,
                             Code.STREAM_NOT_FOUND, Code.OFFSET_NOT_FOUND)
@@ -96,6 +112,7 @@ class Connection:
         self._period = session_timeout / 3
         self._next_beat = 0.0
         self._connected = False
+        self._feeds: dict[int, Feed] = {}
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.linger = 0
@@ -147,6 +164,44 @@ class Connection:
                         code = failure.code if self._session else Code.OUTCOME_UNKNOWN
                         raise Error(code, str(failure), Outcome.UNKNOWN) from failure
                     raise
+
+    def open_feed(self, call: Call[R]) -> Feed:
+        """Asks for a stream of replies until its first item has come, which is not given. Raises as call() does."""
+        with self._lock:
+            self._check_open()
+            deadline = time.monotonic() + self.patience
+            pause = _PAUSE_FIRST
+            while True:
+                if not self._session:
+                    self._begin_session(deadline)
+                feed = self._begin_feed(call)
+                begun = False
+                try:
+                    begun = self._take(feed, call, deadline) is not None
+                    if begun:
+                        return feed
+                finally:
+                    if not begun:
+                        self.close_feed(feed)
+                if time.monotonic() + pause >= deadline:
+                    raise self._failure(call, _Message(_ERROR, code=_TIMED_OUT), False)
+                time.sleep(pause)
+                pause = min(2 * pause, _PAUSE_MOST)
+
+    def take(self, feed: Feed, call: Call[R], timeout: float) -> R | None:
+        """The next reply of the feed that `call` has opened; None where none comes within `timeout` seconds, or the
+        feed is `over` and may be opened again. Raises the Error with which the server has ended it."""
+        with self._lock:
+            self._check_open()
+            return self._take(feed, call, time.monotonic() + timeout)
+
+    def close_feed(self, feed: Feed) -> None:
+        """The server is told, where it can be. Nothing happens the second time."""
+        with self._lock:
+            feed.over = True
+            if self._feeds.pop(feed.number, None) and not feed.cut and not self._closing.is_set():
+                with contextlib.suppress(zmq.Again):
+                    self._send(_CANCEL, feed.number)
 
     def close(self) -> None:
         """Ends the session: what is open in it is cancelled. Nothing happens the second time."""
@@ -230,9 +285,13 @@ class Connection:
             raise
         return _Message(_ERROR, code=_TIMED_OUT)
 
-    def _send(self, kind: int, number: int, command: str = "", body: bytes = b"") -> None:
+    def _send(self, kind: int, number: int, command: str = "", body: bytes = b"", items: int = 0,
+              size: int = 0) -> None:
+        """`items`, `size`: of a stream of replies, how many and how many bytes may come."""
         name = command.encode()
-        self._socket.send(_HEADER.pack(_MAGIC, _VERSION, kind, 0, len(name), 0, number, 0, 0) + name + body)
+        flags = _STREAM if kind == _REQUEST and items else 0
+        head = _HEADER.pack(_MAGIC, _VERSION, kind, flags, len(name), 0, number, items, size)
+        self._socket.send(head + name + body)
 
     def _incoming(self, timeout: float) -> Iterator[_Message]:
         """What comes within `timeout` seconds, without waiting for more than the first; at last the loss of the
@@ -245,6 +304,8 @@ class Connection:
         while self._events.poll(0):
             self._connected = recv_monitor_message(self._events)["event"] != zmq.EVENT_DISCONNECTED
             lost = lost or not self._connected
+        if lost:
+            self._cut_feeds()
         while self._socket.poll(0):
             head, *rest = self._socket.recv_multipart()
             if len(head) < _HEADER.size:
@@ -252,10 +313,80 @@ class Connection:
             _, _, kind, _, skip, code, number, _, _ = _HEADER.unpack_from(head)
             if kind == _BYE:
                 lost = True
-            if kind in (_REPLY, _ERROR):
-                yield _Message(kind, number, code, rest[0] if rest else head[_HEADER.size + skip:])
+                self._cut_feeds()
+            if kind in (_REPLY, _ITEM, _END, _ERROR):
+                message = _Message(kind, number, code, rest[0] if rest else head[_HEADER.size + skip:])
+                if not self._keep(message):
+                    yield message
         if lost:
             yield _Message(_LOST)
+
+    # -- streams of replies ---------------------------------------------------------------------------------
+
+    def _begin_feed(self, call: Call[R]) -> Feed:
+        for _ in self._incoming(0):
+            pass  # losses that are older than this question
+        feed = Feed(next(self._numbers), self._session)
+        self._feeds[feed.number] = feed
+        body = encode_request(call, self._session, 0, self._sequence + 1)
+        try:
+            self._send(_REQUEST, feed.number, call.command, body, _FEED_ITEMS, _FEED_BYTES)
+        except zmq.Again:
+            feed.cut = True  # too much waits for a connection
+        return feed
+
+    def _take(self, feed: Feed, call: Call[R], deadline: float) -> R | None:
+        message = self._next_of(feed, deadline)
+        if message is None:
+            return None
+        if message.kind == _ITEM:
+            try:
+                reply = decode_reply(message.body, type(call))
+                with contextlib.suppress(zmq.Again):
+                    self._send(_CREDIT, feed.number, items=1, size=len(message.body))
+                return reply
+            except Error as failure:
+                self.close_feed(feed)
+                if failure.code != Code.SESSION_ENDED:
+                    raise
+                if self._session == feed.session:
+                    self._session = 0
+                return None
+        self.close_feed(feed)
+        if message.kind == _ERROR and message.code not in _WORTH_REPEATING:
+            raise self._failure(call, message, False)
+        return None
+
+    def _next_of(self, feed: Feed, deadline: float) -> _Message | None:
+        """None: nothing in time. What came before a connection was lost is given before the loss."""
+        while True:
+            for _ in self._incoming(0):
+                pass
+            if feed.came:
+                return feed.came.popleft()
+            if feed.cut:
+                return _Message(_ERROR, code=_PEER_GONE)
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return None
+            with contextlib.suppress(zmq.Again):
+                self._heartbeat()
+            for _ in self._incoming(min(left, self._period)):
+                pass
+
+    def _keep(self, message: _Message) -> bool:
+        """Whether it is of a feed."""
+        feed = self._feeds.get(message.correlation)
+        if feed is None:
+            return False
+        feed.came.append(message)
+        feed.cut = feed.cut or message.kind != _ITEM
+        return True
+
+    def _cut_feeds(self) -> None:
+        """Their connection is gone. What came over it may still have to be read."""
+        for feed in self._feeds.values():
+            feed.cut = True
 
     # -- heartbeats -----------------------------------------------------------------------------------------
 

@@ -33,6 +33,14 @@ class TransactionState(enum.IntEnum):
     GONE = 4              # older than what is remembered
 
 
+class EventKind(enum.IntEnum):
+    OPENED = 1
+    CHECKPOINTED = 2
+    CANCELLED = 3  # by its producer
+    EXPIRED = 4    # ended without its producer's doing
+    LOST = 5       # events are missing here; the server does not send it
+
+
 class StartKind(enum.IntEnum):
     OLDEST = 0
     NEWEST = 1
@@ -211,6 +219,19 @@ class FoundTransaction(Structure):
     stored: StoredTransaction | None
 
 
+class TransactionEvent(Structure):
+    partition: U32
+    kind: U8
+    id: U64
+    items: U64
+    size: U64
+
+
+class EventBatch(Structure):
+    lost: U64
+    events: list[TransactionEvent]
+
+
 class OpenedSession(Structure):
     session: U64
     minor: U8
@@ -338,6 +359,15 @@ class WaitReadable(Call["list[int]"], command="wait_readable", reply=list[U32]):
     stream: U64
     positions: list[WaitPosition]
     patience_ms: I64
+
+
+class Watch(Call[EventBatch], command="watch", reply=EventBatch, wrapped=True):
+    """Opens a stream of replies; each is an ITEM of Moebius."""
+
+    stream: U64
+    partitions: list[U32]
+    kinds: U8
+    buffer_events: U32
 
 
 class Resolve(Call[int], command="resolve", reply=U64):
