@@ -1,9 +1,10 @@
 #include "remote/service.hpp"
 
+#include "remote/requests.hpp"
+
 #include <tstreams/error.hpp>
 
 #include <algorithm>
-#include <concepts>
 #include <optional>
 #include <utility>
 
@@ -19,41 +20,6 @@ constexpr std::chrono::milliseconds wait_slack{2'000};
 constexpr std::size_t feed_items_max = 32;  // messages on their way or unread
 constexpr std::chrono::seconds tidying_period{10};
 constexpr int take_back_tries = 20;
-
-// How many bytes a request takes beside the usual.
-template <class Call>
-std::size_t bulk_of(const Call&) {
-    return 0;
-}
-std::size_t bulk_of(const wire::write_call& call) {
-    return call.data.size();
-}
-std::size_t bulk_of(const wire::commit_call& call) {
-    std::size_t bytes = 0;
-    for (const core::decision& one : call.request.transactions) bytes += 160 + one.inline_items.size();
-    return bytes;
-}
-
-// Calls whose effect outlives the session in which they are asked, and which have no id by which another server knows
-// them. (Checkpoints and created streams have; what is open ends with the session.)
-template <class Call>
-constexpr bool nobody_remembers =
-    std::same_as<Call, wire::update_stream_call> || std::same_as<Call, wire::delete_stream_call> ||
-    std::same_as<Call, wire::set_offset_call> || std::same_as<Call, wire::delete_offset_call> ||
-    std::same_as<Call, wire::abort_call>;
-
-// Many checkpoints may be under way.
-template <class Call>
-constexpr departure departure_of = std::same_as<Call, wire::commit_call> ? departure::in_company : departure::at_once;
-
-// Said before the server looks whether it knows the request: of an earlier attempt, made in another session, it says
-// nothing.
-template <class Call>
-constexpr bool refused_unseen(errc code) noexcept {
-    constexpr bool known_by_id = std::same_as<Call, wire::commit_call> || std::same_as<Call, wire::create_stream_call>;
-    return known_by_id && (code == errc::unauthorized || code == errc::overloaded || code == errc::too_large ||
-                           code == errc::stream_deleted);
-}
 
 }  // namespace
 

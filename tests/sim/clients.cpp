@@ -306,8 +306,7 @@ void client::note_done(std::size_t record, const core::commit_reply& reply) {
 namespace {
 
 // Only the first broker that is asked hears that the request is fresh.
-request_of<core::commit_reply> first_fresh(core::commit_request request, std::shared_ptr<bool> fresh,
-                                           bool always_fresh) {
+auto first_fresh(core::commit_request request, std::shared_ptr<bool> fresh, bool always_fresh) {
     return [request = std::move(request), fresh = std::move(fresh), always_fresh](core::broker& broker,
                                                                                   core::session_id session) {
         core::commit_request copy = request;
