@@ -20,6 +20,7 @@
 #include <unistd.h>
 #include <algorithm>
 #include <csignal>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -96,6 +97,18 @@ monitor_options monitor_options_of(const daemon_options& options) {
     chosen.beyond_loopback = options.metrics_beyond_loopback;
     return chosen;
 }
+
+// At its end nobody calls it any more.
+class forgotten {
+public:
+    explicit forgotten(std::function<void()>& of) noexcept : of_(of) {}
+    ~forgotten() { of_ = nullptr; }
+    forgotten(const forgotten&) = delete;
+    forgotten& operator=(const forgotten&) = delete;
+
+private:
+    std::function<void()>& of_;
+};
 
 class daemon {
 public:
@@ -201,7 +214,12 @@ private:
             tell(all);
             tell_refusals(server, calls);
         });
-        loop_.on_signal([&](int) { stop(server, calls); });
+        // A signal may still come when both are gone and the store is being closed.
+        stop_ = [&] { stop(server, calls); };
+        const forgotten at_end(stop_);
+        loop_.on_signal([this](int) {
+            if (stop_) stop_();
+        });
         await_hang_up(server, calls);
         tell(all);
         refused_keys_ = server.metrics().refused_keys;  // by itself, to see that it is refused
@@ -283,6 +301,7 @@ private:
     std::unique_ptr<detail::store> store_;
     std::optional<monitor> monitor_;
     const bool watched_ = manager_watches();
+    std::function<void()> stop_;
     bool stopping_ = false;
     std::uint64_t refused_keys_ = 0;
     std::uint64_t denied_calls_ = 0;

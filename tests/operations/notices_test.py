@@ -25,6 +25,16 @@ class Notices(ServedTest):
         self.assertEqual(heard.recv(4096), b"STOPPING=1")  # nobody has asked for a watchdog
         self.assertEqual(daemon.end(), 0)
 
+    def test_a_second_signal_while_the_store_is_being_closed(self):
+        path = f"{self.directory}/notify"
+        heard = self.listen(path)
+        for _ in range(20):
+            daemon = self.start(environment={"NOTIFY_SOCKET": path})
+            self.assertEqual(heard.recv(4096), b"READY=1")
+            daemon.process.terminate()
+            self.assertEqual(heard.recv(4096), b"STOPPING=1")
+            self.assertEqual(daemon.end(), 0)  # which sends the second one
+
     def test_the_watchdog_hears_of_it_every_second(self):
         name = f"tstreams-test-{os.getpid()}"
         heard = self.listen("\0" + name)  # an abstract one
