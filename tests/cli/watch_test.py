@@ -9,6 +9,12 @@ import time
 from tool import DAEMON, TOOL, ToolTest, wait_until
 
 
+def catches(process, number):
+    with open(f"/proc/{process.pid}/status") as status:
+        caught = next(line.split()[1] for line in status if line.startswith("SigCgt:"))
+    return bool(int(caught, 16) >> (number - 1) & 1)
+
+
 class Watching(ToolTest):
     def watch(self, *options, **more):
         """A running watch, and a function that gives the lines that it has printed."""
@@ -26,8 +32,7 @@ class Watching(ToolTest):
         self.create()
         for signal_number in (signal.SIGINT, signal.SIGTERM):
             process, lines = self.watch()
-            time.sleep(0.3)
-            self.assertIsNone(process.poll())
+            wait_until(lambda number=signal_number: catches(process, number), "the tool looks after its signals")
             process.send_signal(signal_number)
             self.assertEqual(process.wait(timeout=60), 0)
             self.assertEqual(process.stderr.read(), b"")
