@@ -2,6 +2,9 @@
 
 #include "client/transaction_state.hpp"
 
+#include <weave/spawn.hpp>
+#include <weave/sync.hpp>
+
 namespace tstreams::detail {
 
 namespace {
@@ -40,16 +43,74 @@ void tell(const std::shared_ptr<commit_plan>& plan, const participants& transact
 weave::task<void> prepare(std::shared_ptr<commit_plan> plan, const participants* transactions) {
     plan->request.session = plan->client->session();
     plan->request.transactions.reserve(transactions->size());
+    const std::size_t members = transactions->size() + plan->request.offsets.size() + plan->request.sources.size();
+    const bool kept = plan->in_group || members > 1;
     for (const auto& one : *transactions) {
-        core::decision decision = co_await one->prepare_decision();
+        core::decision decision = co_await one->prepare_decision(!kept);
         plan->request.transactions.push_back(std::move(decision));
     }
-    const std::size_t members = transactions->size() + plan->request.offsets.size() + plan->request.sources.size();
     if (plan->request.request.empty()) {
-        plan->request.request = plan->client->new_request(plan->in_group || members > 1);
+        plan->request.request = plan->client->new_request(kept);
         plan->request.fresh = true;
     }
     plan->prepared = true;
+}
+
+weave::task<void> send(commit_plan* plan) {
+    core::commit_request request = plan->request;
+    plan->request.fresh = false;  // when it is asked again
+    co_await plan->client->service().commit(std::move(request));
+}
+
+outcome outcome_of(const std::exception_ptr& failure) {
+    try {
+        std::rethrow_exception(failure);
+    } catch (const error& refused) {
+        return refused.outcome();
+    } catch (...) {
+        return outcome::unknown;
+    }
+}
+
+bool says_invalid_state(const std::exception_ptr& failure) {
+    try {
+        std::rethrow_exception(failure);
+    } catch (const error& refused) {
+        return refused.code() == errc::invalid_state;
+    } catch (...) {
+        return false;
+    }
+}
+
+// The last frame of a transaction that is committed alone goes just in front of the commit, which does not wait until
+// the frame is acknowledged: to a broker elsewhere that saves a round trip. The commit says how many frames there are,
+// so one that has overtaken the frame is refused, and is asked again behind it. A commit that was done says that the
+// frame is there, whatever became of the answer to that.
+weave::task<void> send_behind_frame(commit_plan* plan, transaction_state* of, commit_end* end) {
+    weave::executor& home = plan->client->home();
+    weave::event written(home);
+    std::exception_ptr unwritten;
+    weave::task<void> frame = of->write_last_frame();
+    weave::spawn(home, std::move(frame), [&written, &unwritten](weave::outcome_of<void> result) {
+        unwritten = result.failure();
+        written.set();
+    });
+    co_await weave::yield(home);  // the frame goes first
+    std::exception_ptr refused;
+    try {
+        co_await send(plan);
+    } catch (...) {
+        refused = std::current_exception();
+    }
+    co_await written.wait();
+    if (!refused) co_return;
+    if (outcome_of(refused) != outcome::not_applied) std::rethrow_exception(refused);
+    if (unwritten) {
+        *end = commit_end::not_applied;
+        std::rethrow_exception(unwritten);
+    }
+    if (!says_invalid_state(refused)) std::rethrow_exception(refused);
+    co_await send(plan);
 }
 
 weave::task<void> commit_with(std::shared_ptr<commit_plan> plan, participants transactions) {
@@ -58,11 +119,15 @@ weave::task<void> commit_with(std::shared_ptr<commit_plan> plan, participants tr
     commit_end end = commit_end::not_applied;
     std::exception_ptr failure;
     try {
-        if (!plan->prepared) co_await prepare(plan, &transactions);
+        transaction_state* with_frame = nullptr;
+        if (!plan->prepared) {
+            co_await prepare(plan, &transactions);
+            if (transactions.size() == 1 && transactions.front()->has_last_frame(plan->request.transactions.front()))
+                with_frame = transactions.front().get();
+        }
         end = commit_end::unknown;
-        core::commit_request request = plan->request;
-        plan->request.fresh = false;  // when it is asked again
-        co_await plan->client->service().commit(std::move(request));
+        weave::task<void> work = with_frame ? send_behind_frame(plan.get(), with_frame, &end) : send(plan.get());
+        co_await work;
         end = commit_end::applied;
     } catch (const error& refused) {
         failure = std::current_exception();

@@ -22,9 +22,14 @@ using namespace std::chrono_literals;
 
 enum class loss : std::uint8_t { none, applied, not_applied };
 
+// Of a frame that is written with the commit behind it.
+enum class frame_fate : std::uint8_t { written, overtaken, refused, answer_lost };
+
 struct plan_of_losses {
-    std::atomic<loss> next = loss::none;  // what becomes of the next commit
-    std::atomic<errc> refuse{};           // the next commit is refused with this
+    std::atomic<frame_fate> frame = frame_fate::written;  // what becomes of the next frame
+    std::atomic<int> refusals = 0;                        // of commits, by the broker
+    std::atomic<loss> next = loss::none;                  // what becomes of the next commit
+    std::atomic<errc> refuse{};                           // the next commit is refused with this
     std::atomic<int> commits = 0;
     std::function<void()> meanwhile;  // called once, on the executor, while the next commit is under way
 };
@@ -32,7 +37,7 @@ plan_of_losses losses;  // NOLINT: the opener of a store is a plain function
 
 class lossy_service final : public core::service {
 public:
-    explicit lossy_service(core::service& behind) : behind_(behind) {}
+    lossy_service(core::service& behind, weave::executor& home) : behind_(behind), home_(home) {}
 
     weave::task<core::commit_reply> commit(core::commit_request request) override {
         ++losses.commits;
@@ -43,7 +48,12 @@ public:
         if (refuse != errc{}) throw error(refuse, "refused on purpose");
         const loss fate = losses.next.exchange(loss::none);
         core::commit_reply reply;
-        if (fate != loss::not_applied) reply = co_await behind_.commit(std::move(request));
+        try {
+            if (fate != loss::not_applied) reply = co_await behind_.commit(std::move(request));
+        } catch (const error&) {
+            ++losses.refusals;
+            throw;
+        }
         if (fate != loss::none) throw error(errc::outcome_unknown, "lost on purpose", outcome::unknown);
         co_return reply;
     }
@@ -69,7 +79,14 @@ public:
     weave::task<core::open_reply> open(core::open_request request) override { return behind_.open(std::move(request)); }
     weave::task<void> write(core::session_id session, core::transaction_ref ref, bytes_view data,
                             std::uint32_t crc) override {
-        return behind_.write(session, ref, data, crc);
+        constexpr int turns_max = 1000;
+        const frame_fate fate = losses.frame.exchange(frame_fate::written);
+        const int before = losses.refusals;
+        for (int turn = 0; fate == frame_fate::overtaken && losses.refusals == before && turn < turns_max; ++turn)
+            co_await weave::yield(home_);
+        if (fate == frame_fate::refused) throw error(errc::no_space, "refused on purpose");
+        co_await behind_.write(session, ref, data, crc);
+        if (fate == frame_fate::answer_lost) throw error(errc::outcome_unknown, "lost on purpose", outcome::unknown);
     }
     weave::task<void> cancel(core::session_id session, std::vector<core::transaction_ref> refs) override {
         return behind_.cancel(session, std::move(refs));
@@ -126,11 +143,13 @@ public:
 private:
     core::service& behind_;
     std::set<request_id> asked_;
+    weave::executor& home_;
 };
 
 class lossy_store final : public store {
 public:
-    explicit lossy_store(std::unique_ptr<store> behind) : behind_(std::move(behind)), service_(behind_->service()) {}
+    lossy_store(std::unique_ptr<store> behind, weave::executor& home)
+        : behind_(std::move(behind)), service_(behind_->service(), home) {}
     [[nodiscard]] core::service& service() noexcept override { return service_; }
     weave::task<void> stop() override { return behind_->stop(); }
 
@@ -142,7 +161,7 @@ private:
 weave::task<std::unique_ptr<store>> open_lossy(store_place place, client_options options, weave::executor& executor,
                                                ports::clock& clock) {
     std::unique_ptr<store> behind = co_await open_store(std::move(place), std::move(options), executor, clock);
-    co_return std::make_unique<lossy_store>(std::move(behind));
+    co_return std::make_unique<lossy_store>(std::move(behind), executor);
 }
 
 class unknown_outcomes : public testing::TestWithParam<loss> {
@@ -150,6 +169,8 @@ protected:
     unknown_outcomes() : store(access::make<client>(client_state::open("memory:", {}, &open_lossy))) {
         losses.next = loss::none;
         losses.refuse = errc{};
+        losses.frame = frame_fate::written;
+        losses.refusals = 0;
         store.create_stream({.name = "s", .partitions = 2});
     }
     // Loses the answer of the commit that `call` makes.
@@ -205,6 +226,52 @@ TEST_P(unknown_outcomes, a_large_transaction_asks_again) {
     lose([&] { txn.checkpoint(); });
     txn.checkpoint();
     EXPECT_EQ(all_items().size(), 5U);
+}
+
+// The frame is there or not, whatever was heard of it: the commit that names it says which.
+TEST_P(unknown_outcomes, a_frame_in_doubt_is_settled_by_its_commit) {
+    auto txn = store.make_producer("s").begin();
+    txn.put(std::string(400'000, 'x'));
+    losses.frame = frame_fate::refused;
+    losses.next = loss::not_applied;
+    expect_code(errc::outcome_unknown, [&] { txn.checkpoint(); });
+    expect_code(errc::invalid_state, [&] { txn.checkpoint(); });  // the frame is not there
+    expect_code(errc::no_space, [&] { txn.checkpoint(); });
+    EXPECT_TRUE(all_items().empty());
+    txn.cancel();
+    auto next = store.make_producer("s").begin();
+    next.put(std::string(400'000, 'x'));
+    losses.frame = frame_fate::answer_lost;
+    lose([&] { next.checkpoint(); });
+    if (GetParam() == loss::applied) next.checkpoint();
+    EXPECT_EQ(all_items().size(), GetParam() == loss::applied ? 1U : 0U);
+}
+
+TEST_P(unknown_outcomes, a_last_frame_and_its_commit_are_under_way_together) {
+    auto producer = store.make_producer("s");
+    const std::string item(400'000, 'x');
+    const auto write_one = [&](frame_fate fate) {
+        auto txn = producer.begin(0);
+        txn.put(item);
+        losses.frame = fate;
+        txn.checkpoint();
+        EXPECT_FALSE(txn.is_open());
+    };
+    const int before = losses.commits;
+    write_one(frame_fate::written);
+    EXPECT_EQ(losses.commits - before, 1);
+    write_one(frame_fate::answer_lost);
+    EXPECT_EQ(losses.commits - before, 2);
+    write_one(frame_fate::overtaken);
+    EXPECT_EQ(losses.commits - before, 4);
+    EXPECT_EQ(losses.refusals, 1);
+    auto refused = producer.begin(0);
+    refused.put(item);
+    losses.frame = frame_fate::refused;
+    expect_code(errc::no_space, [&] { refused.checkpoint(); });
+    expect_code(errc::no_space, [&] { refused.put(item); });
+    refused.cancel();
+    EXPECT_EQ(all_items().size(), 3U);
 }
 
 TEST_P(unknown_outcomes, a_transaction_in_doubt_can_be_cancelled_or_dropped) {

@@ -243,7 +243,7 @@ void transaction_state::withdraw_decision() noexcept {
     abandon();
 }
 
-weave::task<core::decision> transaction_state::prepare_decision() {
+weave::task<core::decision> transaction_state::prepare_decision(bool last_frame_later) {
     std::shared_ptr<weave::event> flushed;
     {
         const std::lock_guard lock(mutex_);
@@ -253,12 +253,13 @@ weave::task<core::decision> transaction_state::prepare_decision() {
     if (flush_failure_) std::rethrow_exception(flush_failure_);
     core::decision result;
     result.transaction = ref();
+    result.frames = frames_;
     if (frames_ == 0 && frame_.size() <= core::inline_bytes_max) {
         result.inline_items = frame_;
     } else if (!frame_.empty()) {
-        co_await write_last_frame();
+        ++result.frames;
+        if (!last_frame_later) co_await write_last_frame();
     }
-    result.frames = frames_;
     result.items = items();
     result.bytes = bytes();
     co_return result;

@@ -44,7 +44,13 @@ public:
     // False where it is decided, or being decided, already; throws where it is failed or in doubt.
     [[nodiscard]] bool begin_decision();
     void withdraw_decision() noexcept;  // nothing has been sent: open again
-    weave::task<core::decision> prepare_decision();
+    // Writes what is in the buffer first; or with `last_frame_later` counts it as the last frame, if it is one, and
+    // leaves the writing to the caller.
+    weave::task<core::decision> prepare_decision(bool last_frame_later);
+    [[nodiscard]] bool has_last_frame(const core::decision& prepared) const noexcept {
+        return prepared.frames != frames_;
+    }
+    weave::task<void> write_last_frame();
     void decided() noexcept;
     void not_decided(const std::exception_ptr& why) noexcept;  // `why` is null when others may be to blame
     void in_doubt(const std::shared_ptr<commit_plan>& plan) noexcept;
@@ -68,7 +74,6 @@ private:
     void begin_flush();
     void end_flush(const std::exception_ptr& failure);
     weave::task<void> write_flushed(std::uint32_t crc32c);
-    weave::task<void> write_last_frame();
     void check_open() const;
     void check_item(bytes_view item) const;
     [[nodiscard]] std::string name() const;
