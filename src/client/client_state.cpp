@@ -258,8 +258,8 @@ bool client_state::reader_detached(core::stream_id stream, const std::string& na
     return true;
 }
 
-std::string client_state::take_frame_buffer() {
-    std::string buffer;
+frame_buffer client_state::take_frame_buffer() {
+    frame_buffer buffer;
     {
         const std::lock_guard lock(shared_mutex_);
         if (!frame_buffers_.empty()) {
@@ -272,7 +272,7 @@ std::string client_state::take_frame_buffer() {
     return buffer;
 }
 
-void client_state::give_frame_buffer(std::string buffer) noexcept {
+void client_state::give_frame_buffer(frame_buffer buffer) noexcept {
     if (buffer.capacity() < core::frame_bytes_target || buffer.capacity() > 2 * core::frame_bytes_target) return;
     const std::lock_guard lock(shared_mutex_);
     if (frame_buffers_.size() < frame_buffers_kept) frame_buffers_.push_back(std::move(buffer));

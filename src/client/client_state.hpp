@@ -1,6 +1,7 @@
 // What all agents of one client share: its runtime, store, session, budget and handlers.
 #pragma once
 
+#include "client/frame_buffer.hpp"
 #include "client/handler_pool.hpp"
 #include "client/memory_budget.hpp"
 #include "client/runtime.hpp"
@@ -112,8 +113,8 @@ public:
     [[nodiscard]] bool reader_detached(core::stream_id stream, const std::string& name);
 
     // Frame buffers of full size are used again. From any thread; the bytes are not charged here.
-    [[nodiscard]] std::string take_frame_buffer();
-    void give_frame_buffer(std::string buffer) noexcept;
+    [[nodiscard]] frame_buffer take_frame_buffer();
+    void give_frame_buffer(frame_buffer buffer) noexcept;
 
     void add_stoppable(std::weak_ptr<stoppable> one);
     // A thread of a subscriber says whose it is: close() waits for it, so it must not wait for another close().
@@ -168,7 +169,7 @@ private:
     bool heartbeat_armed_ = false;
 
     std::mutex shared_mutex_;
-    std::vector<std::string> frame_buffers_;                                  // guarded by shared_mutex_
+    std::vector<frame_buffer> frame_buffers_;                                 // guarded by shared_mutex_
     std::vector<std::weak_ptr<stoppable>> stoppables_;                        // guarded by shared_mutex_
     std::map<std::pair<core::stream_id, std::string>, std::size_t> readers_;  // guarded by shared_mutex_
 };

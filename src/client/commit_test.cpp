@@ -77,7 +77,7 @@ public:
     }
     weave::task<void> delete_stream(std::string name) override { return behind_.delete_stream(std::move(name)); }
     weave::task<core::open_reply> open(core::open_request request) override { return behind_.open(std::move(request)); }
-    weave::task<void> write(core::session_id session, core::transaction_ref ref, bytes_view data,
+    weave::task<void> write(core::session_id session, core::transaction_ref ref, core::frame_data data,
                             std::uint32_t crc) override {
         constexpr int turns_max = 1000;
         const frame_fate fate = losses.frame.exchange(frame_fate::written);
@@ -85,7 +85,7 @@ public:
         for (int turn = 0; fate == frame_fate::overtaken && losses.refusals == before && turn < turns_max; ++turn)
             co_await weave::yield(home_);
         if (fate == frame_fate::refused) throw error(errc::no_space, "refused on purpose");
-        co_await behind_.write(session, ref, data, crc);
+        co_await behind_.write(session, ref, std::move(data), crc);
         if (fate == frame_fate::answer_lost) throw error(errc::outcome_unknown, "lost on purpose", outcome::unknown);
     }
     weave::task<void> cancel(core::session_id session, std::vector<core::transaction_ref> refs) override {

@@ -104,7 +104,7 @@ void transaction_state::put(bytes_view item) {
         }
         std::exception_ptr failure;
         try {
-            client_->home().run(write_flushed(core::crc32c(as_bytes(flushing_))));
+            client_->home().run(write_flushed(core::crc32c(as_bytes(flushing_.text()))));
         } catch (...) {
             failure = std::current_exception();
         }
@@ -128,7 +128,7 @@ weave::task<void> transaction_state::put(std::shared_ptr<transaction_state> self
         }
         std::exception_ptr failure;
         try {
-            co_await self->write_flushed(core::crc32c(as_bytes(self->flushing_)));
+            co_await self->write_flushed(core::crc32c(as_bytes(self->flushing_.text())));
         } catch (...) {
             failure = std::current_exception();
         }
@@ -157,7 +157,7 @@ transaction_state::step transaction_state::try_put(bytes_view item, std::size_t&
         missing = needed - charged_;
         return step::memory;
     }
-    core::pack_item(frame_, item);
+    frame_.pack(item);
     ++items_;
     bytes_ += item.size();
     return step::done;
@@ -177,8 +177,8 @@ bool transaction_state::charge(std::size_t needed, std::size_t& granted) {
     }
     if (frame_.capacity() >= needed) return true;
     if (charged_ >= core::frame_bytes_target && needed <= core::frame_bytes_target) {
-        std::string larger = client_->take_frame_buffer();
-        larger.append(frame_);
+        frame_buffer larger = client_->take_frame_buffer();
+        larger.append(frame_.text());
         frame_ = std::move(larger);
     } else {
         frame_.reserve(charged_);
@@ -195,7 +195,8 @@ void transaction_state::begin_flush() {
 
 weave::task<void> transaction_state::write_flushed(std::uint32_t crc32c) {
     try {
-        co_await client_->service().write(client_->session(), ref(), as_bytes(flushing_), crc32c);
+        core::frame_data frame = flushing_.data();
+        co_await client_->service().write(client_->session(), ref(), std::move(frame), crc32c);
         ++frames_;
     } catch (...) {
         flush_failure_ = std::current_exception();
@@ -207,7 +208,7 @@ weave::task<void> transaction_state::write_flushed(std::uint32_t crc32c) {
 void transaction_state::end_flush(const std::exception_ptr& failure) {
     const std::lock_guard lock(mutex_);
     flushed_.reset();
-    std::string buffer = std::move(flushing_);
+    frame_buffer buffer = std::move(flushing_);
     flushing_.clear();
     if (phase_ == phase::open && failure) {
         phase_ = phase::failed;
@@ -255,7 +256,7 @@ weave::task<core::decision> transaction_state::prepare_decision(bool last_frame_
     result.transaction = ref();
     result.frames = frames_;
     if (frames_ == 0 && frame_.size() <= core::inline_bytes_max) {
-        result.inline_items = frame_;
+        result.inline_items = frame_.text();
     } else if (!frame_.empty()) {
         ++result.frames;
         if (!last_frame_later) co_await write_last_frame();
@@ -266,9 +267,10 @@ weave::task<core::decision> transaction_state::prepare_decision(bool last_frame_
 }
 
 weave::task<void> transaction_state::write_last_frame() {
-    const bytes_view rest = as_bytes(frame_);
     try {
-        co_await client_->service().write(client_->session(), ref(), rest, core::crc32c(rest));
+        core::frame_data rest = frame_.data();
+        const std::uint32_t crc32c = core::crc32c(rest.bytes);
+        co_await client_->service().write(client_->session(), ref(), std::move(rest), crc32c);
     } catch (...) {
         flush_failure_ = std::current_exception();
         throw;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "client/commit.hpp"
+#include "client/frame_buffer.hpp"
 #include "core/service.hpp"
 
 #include <tstreams/types.hpp>
@@ -101,8 +102,8 @@ private:
     std::uint64_t items_ = 0;
     std::uint64_t bytes_ = 0;
     // The writer's while the phase is open, the executor's while it is deciding; changed under mutex_.
-    std::string frame_;                      // packed items that are not written yet
-    std::string flushing_;                   // a frame on its way
+    frame_buffer frame_;                     // packed items that are not written yet
+    frame_buffer flushing_;                  // a frame on its way
     std::atomic<bool> counted_over_{false};  // the client was told that it is not open any more
     // On the executor only.
     std::uint32_t frames_ = 0;

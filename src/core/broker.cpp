@@ -163,10 +163,10 @@ weave::task<open_reply> broker::open(open_request request) {
     co_return reply;
 }
 
-weave::task<void> broker::write(session_id session, transaction_ref transaction, bytes_view data,
+weave::task<void> broker::write(session_id session, transaction_ref transaction, frame_data data,
                                 std::uint32_t crc32c) {
     pieces_->check_running();
-    return pieces_->open.write(session, transaction, data, crc32c);
+    return pieces_->open.write(session, transaction, data.bytes, crc32c);
 }
 
 weave::task<commit_reply> broker::commit(commit_request request) {

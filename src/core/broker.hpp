@@ -38,7 +38,7 @@ public:
     weave::task<std::string> stream_name(stream_id stream) override;
 
     weave::task<open_reply> open(open_request request) override;
-    weave::task<void> write(session_id session, transaction_ref transaction, bytes_view data,
+    weave::task<void> write(session_id session, transaction_ref transaction, frame_data data,
                             std::uint32_t crc32c) override;
     weave::task<commit_reply> commit(commit_request request) override;
     weave::task<void> cancel(session_id session, std::vector<transaction_ref> transactions) override;

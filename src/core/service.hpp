@@ -7,6 +7,8 @@
 // it opens and checkpoints in one step, or holds a source position alone, has an id that says that its answer is kept.
 #pragma once
 
+#include "core/frame_data.hpp"
+
 #include <tstreams/error.hpp>
 #include <tstreams/ports/blob_store.hpp>
 #include <tstreams/ports/clock.hpp>
@@ -271,9 +273,9 @@ public:
 
     // Writing.
     virtual weave::task<open_reply> open(open_request request) = 0;
-    // Appends one frame to an open transaction. `data` stays valid until the task ends. One call at a time per
-    // transaction.
-    virtual weave::task<void> write(session_id session, transaction_ref transaction, bytes_view data,
+    // Appends one frame to an open transaction. `data` stays valid until the task ends, and its memory as long as
+    // somebody refers to it. One call at a time per transaction.
+    virtual weave::task<void> write(session_id session, transaction_ref transaction, frame_data data,
                                     std::uint32_t crc32c) = 0;
     virtual weave::task<commit_reply> commit(commit_request request) = 0;
     // Undecided ones are cancelled, cancelled and unknown ones are left alone; throws transaction_closed

@@ -1,13 +1,15 @@
-// What is particular to a call when it is asked.
+// Calls as messages, and what is particular to some.
 #pragma once
 
 #include "remote/link.hpp"
-#include "wire/calls.hpp"
+#include "wire/envelope.hpp"
 
+#include <moebius/message.hpp>
 #include <tstreams/error.hpp>
 
 #include <concepts>
 #include <cstddef>
+#include <utility>
 
 namespace tstreams::remote {
 
@@ -44,6 +46,24 @@ constexpr bool refused_unseen(errc code) noexcept {
     constexpr bool known_by_id = std::same_as<Call, wire::commit_call> || std::same_as<Call, wire::create_stream_call>;
     return known_by_id && (code == errc::unauthorized || code == errc::overloaded || code == errc::too_large ||
                            code == errc::stream_deleted);
+}
+
+// A frame on its way: its memory comes with it.
+struct write_in_place : wire::write_call {
+    core::frame_data frame;
+};
+
+template <class Call>
+moebius::message encode(const wire::request_head& head, const Call& call) {
+    return moebius::message::adopt(wire::encode_request(head, call, 128 + bulk_of(call)));
+}
+// Not copied, unless it has to be asked again before libzmq is done with the first message.
+inline moebius::message encode(const wire::request_head& head, const write_in_place& call) {
+    const wire::write_call& plain = call;
+    if (wire::has_later_field) return encode(head, plain);
+    auto whole = call.frame.in_one_piece(wire::encode_write_front(head, plain));
+    if (!whole.release) return encode(head, plain);
+    return moebius::message::adopt(whole.bytes, std::move(whole.release));
 }
 
 }  // namespace tstreams::remote

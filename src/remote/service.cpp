@@ -111,12 +111,11 @@ weave::task<void> service::pause(std::chrono::milliseconds time) {
     co_await over->wait();
 }
 
-weave::task<service::attempt> service::try_once(std::string_view command, std::string body, ports::steady_time until,
-                                                departure when) {
+weave::task<service::attempt> service::try_once(std::string_view command, moebius::message body,
+                                                ports::steady_time until, departure when) {
     attempt made;
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - clock_.now());
-    exchange asked(link_, command, moebius::message::adopt(std::move(body)),
-                   std::max(left, std::chrono::milliseconds(1)), when);
+    exchange asked(link_, command, std::move(body), std::max(left, std::chrono::milliseconds(1)), when);
     try {
         made.answer = co_await asked;
     } catch (const moebius::error& failure) {
@@ -174,7 +173,7 @@ weave::task<typename Call::reply> service::ask(Call call, std::chrono::milliseco
                 if (as.in) call.request.fresh = false;
             as = numbered(std::move(now), Call::acts);
         }
-        std::string body = wire::encode_request(as.head(), call, 128 + bulk_of(call));
+        moebius::message body = encode(as.head(), call);
         if (body.size() > request_bytes_max_)
             throw error(errc::too_large,
                         "a request of " + std::to_string(body.size()) + " bytes: " + options_.endpoint + " takes " +
@@ -211,7 +210,8 @@ weave::task<typename Call::reply> service::ask(Call call, std::chrono::milliseco
 weave::task<void> service::take_back(wire::open_call call, numbered as) {
     for (int tries = 0; !closing_ && session_ == as.in && tries < take_back_tries; ++tries) {
         const ports::steady_time until = clock_.now() + timeout_;
-        attempt made = co_await try_once(call.command, wire::encode_request(as.head(), call), until);
+        moebius::message body = encode(as.head(), call);
+        attempt made = co_await try_once(call.command, std::move(body), until);
         if (made.answered()) {
             const auto opened = wire::decode_reply<core::open_reply>(made.answer.text());
             wire::cancel_call cancel;
@@ -266,7 +266,7 @@ weave::task<void> service::begin_session(ports::steady_time until) {
     call.timeout = timeout_;
     asking about{call.command};
     for (std::chrono::milliseconds between = pause_first;; between = std::min(2 * between, pause_most)) {
-        std::string body = wire::encode_request(wire::request_head{}, call);
+        moebius::message body = encode(wire::request_head{}, call);
         attempt made = co_await try_once(call.command, std::move(body), until);
         if (made.answered()) {
             const auto opened = wire::decode_reply<wire::opened_session>(made.answer.text());
@@ -328,9 +328,9 @@ weave::task<void> service::delete_stream(std::string name) {
 weave::task<core::open_reply> service::open(core::open_request request) {
     return ask(wire::open_call{std::move(request)});
 }
-weave::task<void> service::write(core::session_id, core::transaction_ref transaction, bytes_view data,
+weave::task<void> service::write(core::session_id, core::transaction_ref transaction, core::frame_data data,
                                  std::uint32_t crc32c) {
-    return ask_only(wire::write_call{transaction, crc32c, data});
+    return ask_only(write_in_place{{transaction, crc32c, data.bytes}, std::move(data)});
 }
 weave::task<core::commit_reply> service::commit(core::commit_request request) {
     return ask(wire::commit_call{std::move(request)});

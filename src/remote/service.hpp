@@ -53,7 +53,7 @@ public:
     weave::task<void> delete_stream(std::string name) override;
 
     weave::task<core::open_reply> open(core::open_request request) override;
-    weave::task<void> write(core::session_id session, core::transaction_ref transaction, bytes_view data,
+    weave::task<void> write(core::session_id session, core::transaction_ref transaction, core::frame_data data,
                             std::uint32_t crc32c) override;
     weave::task<core::commit_reply> commit(core::commit_request request) override;
     weave::task<void> cancel(core::session_id session, std::vector<core::transaction_ref> transactions) override;
@@ -116,7 +116,7 @@ private:
     weave::task<std::shared_ptr<session>> current(ports::steady_time until);
     weave::task<std::shared_ptr<session>> current_for(const asking* about, ports::steady_time until);
     weave::task<void> begin_session(ports::steady_time until);
-    weave::task<attempt> try_once(std::string_view command, std::string body, ports::steady_time until,
+    weave::task<attempt> try_once(std::string_view command, moebius::message body, ports::steady_time until,
                                   departure when = departure::at_once);
     weave::task<std::vector<partition_number>> wait_for_push(core::wait_request request, waiting* self);
     weave::task<std::vector<partition_number>> wait_until_pushed(const core::wait_request* request, waiting* self);

@@ -1,5 +1,7 @@
 #include "wire/envelope.hpp"
 
+#include <cstring>
+
 namespace tstreams::wire {
 
 namespace {
@@ -42,6 +44,15 @@ failure_fields fields_of(const std::exception_ptr& failure) {
 }
 
 }  // namespace
+
+std::string encode_write_front(const request_head& head, const write_call& call) {
+    write_call front = call;
+    front.data = {};
+    std::string bytes = encode_request(head, front);
+    const auto length = static_cast<std::uint32_t>(call.data.size());  // of a frame that fits into a message
+    std::memcpy(bytes.data() + bytes.size() - sizeof length, &length, sizeof length);
+    return bytes;
+}
 
 request_head decode_head(decoder& from) {
     request_head head;

@@ -38,6 +38,10 @@ template <class Call>
     return to.take();
 }
 
+// What stands in front of the frame in the request that writes it. The frame is the last field: with a later field
+// behind it the request is not in two pieces.
+[[nodiscard]] std::string encode_write_front(const request_head& head, const write_call& call);
+
 // Takes the head off. Throws unsupported for another major version, malformed_message.
 [[nodiscard]] request_head decode_head(decoder& from);
 

@@ -30,5 +30,18 @@ TEST(envelope, a_request_and_its_answer) {
     EXPECT_EQ(answer->partitions, 4U);
 }
 
+// A frame is sent behind what is written in front of it: together they are the request.
+TEST(envelope, a_write_in_two_pieces) {
+    request_head head;
+    head.session = 7;
+    head.sequence = 3;
+    const std::string frame("\4item");
+    write_call call;
+    call.transaction.stream = 5;
+    call.crc32c = 6;
+    call.data = as_bytes(frame);
+    EXPECT_EQ(encode_write_front(head, call) + frame, encode_request(head, call));
+}
+
 }  // namespace
 }  // namespace tstreams::wire
