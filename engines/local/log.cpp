@@ -75,16 +75,23 @@ void log_writer::roll() {
     }
 }
 
-// Nothing is acknowledged in a file before its name is on the disk.
+// Nothing counts as synced in a file before its name is on the disk: sync_all() sees to that, because a directory that
+// is synced here would make everybody wait, also for the log's data where the filesystem has one journal. There is one
+// such file at most, the last: a gap in the numbers would look like damage.
 void log_writer::open_next() {
     const std::uint32_t number = end_.file + 1;
+    bool name_now = !current_;
+    {
+        const std::lock_guard lock(state_mutex_);
+        name_now = name_now || unnamed_ != 0;
+    }
     const std::string path = paths_.log_file(number);
     const header_block header = encode_file_header(number, {end_.offset, last_commit_});
     std::shared_ptr<file> next;
     try {
         next = files_.open(path, disk::mode::create);
         next->write({header.data(), header.size()}, 0);
-        files_.sync_directory(paths_.log());
+        if (name_now) files_.sync_directory(paths_.log());
     } catch (const disk_error& failure) {
         // What is left of the file would be in the way of the next attempt.
         if (next) {
@@ -102,6 +109,7 @@ void log_writer::open_next() {
         sizes_[end_.file] = end_.offset;
         unsynced_.push_back(std::move(current_));
     }
+    unnamed_ = name_now ? 0 : number;
     current_ = std::move(next);
     end_ = {number, static_cast<std::uint32_t>(header_bytes)};
     bytes_written_ += header_bytes;
@@ -175,23 +183,27 @@ void log_writer::sync_all() noexcept {
     if (failure_.failed()) return;
     std::vector<std::shared_ptr<file>> dirty;
     position reached;
+    std::uint32_t unnamed = 0;
     {
         const std::lock_guard lock(state_mutex_);
         if (end_.value() == synced_.load(std::memory_order_relaxed)) return;
         dirty = unsynced_;
         dirty.push_back(current_);
         reached = end_;
+        unnamed = unnamed_;
     }
     try {
         for (const auto& one : dirty) {
             one->sync();
             fsyncs_.fetch_add(1, std::memory_order_relaxed);
         }
+        if (unnamed != 0) files_.sync_directory(paths_.log());
     } catch (const disk_error& failure) {
         failure_.set(failure.what());
         return;
     }
     const std::lock_guard lock(state_mutex_);
+    if (unnamed_ == unnamed) unnamed_ = 0;
     unsynced_.erase(unsynced_.begin(), unsynced_.begin() + static_cast<std::ptrdiff_t>(dirty.size() - 1));
     synced_.store(reached.value(), std::memory_order_release);
 }

@@ -85,10 +85,11 @@ private:
     std::uint64_t bytes_written_ = 0;
 
     std::mutex sync_mutex_;   // one sync at a time
-    std::mutex state_mutex_;  // end_, current_ and unsynced_, where other threads look at them
+    std::mutex state_mutex_;  // end_, current_, unsynced_ and unnamed_, where other threads look at them
     position end_;
     std::shared_ptr<file> current_;
     std::vector<std::shared_ptr<file>> unsynced_;  // before the current one
+    std::uint32_t unnamed_ = 0;                    // the file whose name may not be on the disk yet; 0: none
     std::atomic<std::uint64_t> synced_{0};
     std::atomic<std::uint64_t> fsyncs_{0};
 };
