@@ -4,6 +4,8 @@
 #include "moebius/loop_impl.hpp"
 #include "moebius/zap.hpp"
 
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <utility>
@@ -352,7 +354,8 @@ void requester_core::note_reach(std::uint16_t what) noexcept {
 
 void requester_core::connection_changed(connection_event event) {
     note_reach(event.what);
-    if (event.what == ZMQ_EVENT_CONNECTED || event.what == ZMQ_EVENT_CLOSED) return;
+    if (event.what == ZMQ_EVENT_CLOSED) return;
+    if (event.what == ZMQ_EVENT_CONNECTED) return widen(event.value);
     if (event.what == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH) return refused();
     const bool now = event.what == ZMQ_EVENT_HANDSHAKE_SUCCEEDED;
     if (now) {
@@ -369,6 +372,15 @@ void requester_core::connection_changed(connection_event event) {
     } catch (...) {
         log_failure("the hook for connections");
     }
+}
+
+// A large message goes through a Unix socket in pieces of what that buffers, some 200 KiB by default, and for each the
+// threads at both ends are woken. libzmq sets its size for TCP only, where the kernel knows better. A descriptor that
+// was closed meanwhile may be another socket of the process, which the room does not hurt.
+void requester_core::widen(int descriptor) const noexcept {
+    constexpr int buffer_bytes = 512 << 10;
+    if (endpoint_.starts_with("ipc:"))
+        ::setsockopt(descriptor, SOL_SOCKET, SO_SNDBUF, &buffer_bytes, sizeof buffer_bytes);
 }
 
 // Every answer that the lost connection had brought is read: what is still in flight from before will have none.
