@@ -88,14 +88,17 @@ sessions::numbered sessions::number(session& of, const wire::request_head& head)
     if (head.sequence < of.answered_below)
         throw error(errc::invalid_argument, "a call that the client has the answer to already");
     if (head.answered_below <= head.sequence) forget_below(of, head.answered_below);
-    if (const auto known = of.answers.find(head.sequence); known != of.answers.end()) return {known->second, false};
+    if (const auto known = of.answers.find(head.sequence); known != of.answers.end())
+        return {known->second, false, false};
     if (of.answers.size() >= limits_.answers)
         throw error(errc::overloaded, std::to_string(of.answers.size()) + " calls of this client are in flight");
     if (of.answer_bytes >= limits_.answer_bytes)
         throw error(errc::overloaded, std::to_string(of.answer_bytes) + " bytes of answers are not confirmed");
     auto fresh = std::allocate_shared<kept_answer>(weave::recycling_allocator<kept_answer>(), home_);
     of.answers.emplace(head.sequence, fresh);
-    return {std::move(fresh), true};
+    const bool in_order = head.sequence > of.highest;
+    if (in_order) of.highest = head.sequence;
+    return {std::move(fresh), true, in_order};
 }
 
 }  // namespace tstreams::server

@@ -44,6 +44,7 @@ struct session {
     moebius::client opened_over;
     ports::steady_time last_seen{};
     std::uint64_t answered_below = 1;
+    std::uint64_t highest = 0;  // number that it has used
     std::unordered_map<std::uint64_t, std::shared_ptr<kept_answer>, std::hash<std::uint64_t>, std::equal_to<>,
                        weave::recycling_allocator<std::pair<const std::uint64_t, std::shared_ptr<kept_answer>>>>
         answers;
@@ -78,7 +79,8 @@ public:
 
     struct numbered {
         std::shared_ptr<kept_answer> answer;
-        bool first = false;  // nobody has asked this before: do it, and fill the answer
+        bool first = false;     // nobody has asked this before: do it, and fill the answer
+        bool in_order = false;  // and nothing with a higher number: no later repetition has overtaken it
     };
     // Forgets the answers that the client has. Throws invalid_argument for a number that is answered already,
     // overloaded (not_applied).

@@ -180,6 +180,27 @@ INSTANTIATE_TEST_SUITE_P(faults, every_call,
                                            scenario{"rename_error", disk_operation::rename, EIO, false}),
                          [](const auto& one) { return std::string(one.param.name); });
 
+// Whoever wrote them may have been killed before their names were on the disk.
+TEST(local_faults, names_of_log_files_are_synced_when_a_store_is_opened) {
+    const local::temporary_directory directory;
+    local::options options = running_engine::at(directory.path());
+    {
+        running_engine first(options);
+        first.put("row", "value");
+        first.close();
+    }
+    failing_disk faults(disk_operation::sync_directory, EIO, false);
+    faults.only("/log");
+    faults.arm(1);
+    options.faults = &faults;
+    EXPECT_TRUE(failure_of([&] { running_engine again(options); }).code);
+    EXPECT_TRUE(faults.struck());
+    options.faults = nullptr;
+    running_engine again(options);
+    EXPECT_EQ(again.get("row"), "value");
+    again.close();
+}
+
 TEST(local_faults, a_full_disk_refuses_writes_and_goes_on_when_there_is_space) {
     const local::temporary_directory directory;
     failing_disk faults(disk_operation::write, ENOSPC, true);

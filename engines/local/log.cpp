@@ -63,6 +63,8 @@ void log_writer::resume(position end, std::uint64_t last_commit, const std::vect
             sizes_[number] = static_cast<std::uint32_t>(opened->size());
         }
     }
+    // Who wrote them may have been killed before their names were on the disk.
+    files_.sync_directory(paths_.log());
     end_ = end;
     synced_.store(end.value(), std::memory_order_release);
 }

@@ -487,6 +487,8 @@ weave::task<transaction_state> committer::find_commit(request_id request) {
     const bool from_ahead = made_at(request) > now + std::chrono::minutes(1);
     if (too_old(request) || from_ahead || world_.expiry_frozen) co_return transaction_state::gone;
     // It did not come, and this row keeps it from coming late.
+    // Those that are too old are not done anyway; they are ordered by their time.
+    while (!given_up_.empty() && too_old(*given_up_.begin())) given_up_.erase(given_up_.begin());
     if (given_up_.size() < given_up_max) given_up_.insert(request);
     group_row given_up;
     given_up.decision = group_row::kind::aborted;

@@ -12,7 +12,8 @@
 
 namespace moebius::detail {
 
-constexpr std::size_t batch_messages_max = 1024;  // more of one batch are not looked at
+// More of one batch are not looked at. It is the turn that a client has before the others', so it is small.
+constexpr std::size_t batch_messages_max = 64;
 // A sender's: larger ones fill packets by themselves.
 constexpr std::size_t batch_bytes_max = std::size_t{64} << 10;
 constexpr std::size_t batched_bytes_max = header_bytes + name_bytes_max + separate_body_bytes;  // of one message

@@ -130,16 +130,16 @@ TEST(a_server, serves_each_message_of_a_batch) {
     echoing it;
     dealer client(it.endpoint);
     std::vector<std::string> messages;
-    for (std::uint64_t id = 1; id <= 100; ++id) messages.push_back(asked(id, std::to_string(id)));
+    for (std::uint64_t id = 1; id <= 50; ++id) messages.push_back(asked(id, std::to_string(id)));
     messages.emplace_back();  // a probe
     messages.emplace_back(R"({"command":"note"})");
     messages.push_back(batch_of({asked(999, "a batch in a batch")}));
-    messages.push_back(asked(101, "behind"));
+    messages.push_back(asked(51, "behind"));
     client.send(batch_of(messages));
-    for (std::uint64_t id = 1; id <= 101; ++id) {
+    for (std::uint64_t id = 1; id <= 51; ++id) {
         const dealer::answer got = client.receive_answer();
         EXPECT_EQ(got.id, id) << "alone and in order: it has not said that it takes batches";
-        EXPECT_EQ(got.body, id == 101 ? "behind" : std::to_string(id));
+        EXPECT_EQ(got.body, id == 51 ? "behind" : std::to_string(id));
     }
     EXPECT_TRUE(client.silent());
     EXPECT_EQ(it.noted, 1U);
@@ -151,8 +151,11 @@ TEST(a_server, answers_in_batches_who_takes_them) {
     dealer client(it.endpoint);
     constexpr std::uint64_t count = 500;
     std::vector<std::string> messages;
-    for (std::uint64_t id = 1; id <= count; ++id) messages.push_back(asked(id, "x", detail::flag_batches));
-    client.send(batch_of(messages));
+    for (std::uint64_t id = 1; id <= count; ++id) {
+        messages.push_back(asked(id, "x", detail::flag_batches));
+        if (messages.size() == detail::batch_messages_max || id == count)
+            client.send(batch_of(std::exchange(messages, {})));
+    }
     std::vector<std::uint64_t> ids;
     std::size_t frames = 0;
     while (ids.size() < count) {
@@ -169,6 +172,61 @@ TEST(a_server, answers_in_batches_who_takes_them) {
     // Who asks one at a time gets each answer by itself.
     client.send(asked(1, "alone", detail::flag_batches));
     EXPECT_EQ(client.receive_answer().body, "alone");
+}
+
+// Others have their turn behind each batch, and timers within one.
+TEST(a_server, lets_others_have_their_turn) {
+    std::atomic<bool> begun = false, go_on = false;
+    served other;
+    std::atomic<unsigned> handled = 0, at_mark = 0, at_timer = 0;
+    other.routes.on("echo", [&](request& in) {
+        begun = true;
+        while (!go_on) std::this_thread::sleep_for(1ms);
+        std::this_thread::sleep_for(1ms);  // longer than a turn
+        ++handled;
+        in.reply(in.take_body());
+    });
+    other.routes.on("mark", [&](request& in) {
+        at_mark = handled.load();
+        in.reply(in.take_body());
+    });
+    other.node.every(1ms, [&] {
+        if (handled > 0 && at_timer == 0) at_timer = handled.load();
+    });
+    const std::string endpoint = other.serve();
+    dealer many(endpoint), few(endpoint);
+    few.request(1, "mark");
+    EXPECT_EQ(few.receive_answer().id, 1U);  // both are connected
+    for (std::uint64_t batch = 0; batch < 4; ++batch) {
+        std::vector<std::string> messages;
+        for (std::uint64_t i = 0; i < detail::batch_messages_max; ++i) messages.push_back(asked(i + 1, "x"));
+        many.send(batch_of(messages));
+    }
+    ASSERT_TRUE(eventually([&] { return begun.load(); }));
+    few.request(2, "mark");
+    std::this_thread::sleep_for(100ms);  // until it surely waits at the server
+    go_on = true;
+    EXPECT_EQ(few.receive_answer().id, 2U);
+    EXPECT_LT(at_mark, 4 * detail::batch_messages_max) << "behind all batches of the other one";
+    EXPECT_LT(at_timer, detail::batch_messages_max) << "the timer waited for the end of a batch";
+    other.stop();
+}
+
+TEST(a_server, that_turns_a_client_away_tells_it_for_each_message) {
+    server_options options;
+    options.limits.clients = 1;
+    served one(options);
+    one.routes.on("echo", [](request& in) { in.reply(in.take_body()); });
+    const std::string endpoint = one.serve();
+    dealer first(endpoint), second(endpoint);
+    first.send(asked(1, "x"));
+    EXPECT_EQ(first.receive_answer().id, 1U);
+    second.send(batch_of({asked(7, "x"), batch_of({asked(9, "x")}), asked(8, "x")}));
+    for (const std::uint64_t id : {7U, 8U}) {
+        const dealer::answer got = second.receive_answer();
+        EXPECT_EQ(got.id, id);
+        EXPECT_EQ(got.code, errc::overloaded);
+    }
 }
 
 TEST(a_server, goes_on_behind_a_broken_batch) {

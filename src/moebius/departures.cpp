@@ -46,11 +46,18 @@ void client_state::renew() noexcept {
     by_number = {};
 }
 
-// An error answer to somebody who does not become a client.
-void server_core::turn_away(std::string_view id, message& first, errc why, std::string_view text) {
+// An error answer to somebody who does not become a client; to each message of a batch.
+void server_core::turn_away(std::string_view id, std::string_view first, errc why, std::string_view text) {
+    const auto bytes = std::as_bytes(std::span(first));
+    if (is_batch(bytes)) {
+        batch_reader messages(first.substr(header_bytes));
+        while (const std::optional<std::string_view> one = messages.next())
+            if (!is_batch(std::as_bytes(std::span(*one)))) turn_away(id, *one, why, text);
+        return;
+    }
     call stranger(*this);
-    stranger.binary = is_binary(first.bytes());
-    if (const auto top = decode(first.bytes())) {
+    stranger.binary = is_binary(bytes);
+    if (const auto top = decode(bytes)) {
         if (top->kind != kind::request) return;
         stranger.correlation = top->correlation;
     }
@@ -70,12 +77,12 @@ client_state* server_core::arrive(std::string_view id, message& first) {
     const std::string* user = guard_ ? guard_->clients.find(key) : nullptr;
     if (guard_ && !user && !(inproc_ && key.empty())) {
         ++counts_.unauthorized;
-        turn_away(id, first, errc::unauthorized, "this key is not allowed");
+        turn_away(id, first.text(), errc::unauthorized, "this key is not allowed");
         return nullptr;
     }
     if (clients_.size() >= options_.limits.clients) {
         ++counts_.overloaded;
-        turn_away(id, first, errc::overloaded, "too many clients");
+        turn_away(id, first.text(), errc::overloaded, "too many clients");
         return nullptr;
     }
     if (watch_) watch_->drain();

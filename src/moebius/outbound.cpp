@@ -75,7 +75,7 @@ bool server_core::has_room(client_state& to, std::size_t bytes) noexcept {
 errc server_core::deliver(client_state& to, message&& head, message* tail) {
     if (!to.connected || closed_) return errc::peer_gone;
     const bool first = to.outbound.empty();
-    const bool many = pump_.busy() || in_batch_ || !pump_.turning();
+    const bool many = pump_.busy() || batch_.from || !pump_.turning();
     const bool hold = !worker_ && many && to.pipelines(pump_.counters().turns);
     if (first && !hold) {
         const sent outcome = send_now(to, head, tail, 1);

@@ -177,19 +177,22 @@ call& server_core::spare_call() {
 }
 
 unsigned server_core::receive() noexcept {
+    if (batch_.from) {
+        next_of_batch();
+        return 1;
+    }
     std::array<char, 256> id;
     int id_bytes = 0;
     while ((id_bytes = zmq_recv(socket_.get(), id.data(), id.size(), ZMQ_DONTWAIT)) < 0)
         if (zmq_errno() != EINTR) return 0;
-    const std::uint64_t before = counts_.received;
     // A raw peer may call itself by more bytes than the format allows, and libzmq lets it.
     const bool no_id = static_cast<std::size_t>(id_bytes) > id.size() - 1;
     try {
         call& carrier = spare_call();
         if (!frame_access::receive(socket_.get(), carrier.body, 0)) return 0;
-        ++counts_.received;
         counts_.bytes_in += carrier.body.size();
         const bool more = frame_access::more(carrier.body);
+        if (more || !is_batch(carrier.body.bytes())) ++counts_.received;
         if (no_id)
             drop(more);
         else
@@ -197,8 +200,7 @@ unsigned server_core::receive() noexcept {
     } catch (...) {
         log_failure("a message");
     }
-    in_batch_ = false;
-    return std::max(static_cast<unsigned>(counts_.received - before), 1U);
+    return 1;
 }
 
 void server_core::drop(bool more) noexcept {
@@ -237,24 +239,35 @@ void server_core::accept(std::string_view id, call& carrier, bool more) {
         if (const auto top = decode(carrier.body.bytes())) carrier.correlation = top->correlation;
         return malformed(carrier, "more than two frames");
     }
-    if (!more && is_batch(carrier.body.bytes())) return accept_batch(*from, std::move(carrier.body));
+    if (!more && is_batch(carrier.body.bytes())) {
+        batch_.whole = std::move(carrier.body);
+        batch_.messages = batch_reader(batch_.whole.text().substr(header_bytes));
+        batch_.from = from;
+        batch_.generation = from->generation;
+        return next_of_batch();
+    }
     take(*from, carrier, std::move(tail), more);
 }
 
-// As if each of them had come alone. A handler among them may close the server, or the client.
-void server_core::accept_batch(client_state& from, message whole) {
-    batch_reader messages(whole.text().substr(header_bytes));
-    const std::uint32_t generation = from.generation;
-    std::uint64_t count = 0;
-    in_batch_ = true;
-    while (const std::optional<std::string_view> one = messages.next()) {
-        if (closed_ || from.generation != generation || !from.connected) return;
-        if (count++ > 0) ++counts_.received;  // the first one is counted as the frame
+// Behind a message with which its client leaves nothing is looked at any more.
+void server_core::next_of_batch() noexcept {
+    client_state& from = *batch_.from;
+    const bool here = from.connected && from.generation == batch_.generation;
+    const std::optional<std::string_view> one = here ? batch_.messages.next() : std::nullopt;
+    if (!one) {
+        if (here && batch_.messages.broken()) ++counts_.malformed;
+        batch_.from = nullptr;
+        batch_.whole = message();
+        return;
+    }
+    ++counts_.received;
+    try {
         call& carrier = spare_call();
         carrier.body = message(*one);
         take(from, carrier, {}, false);
+    } catch (...) {
+        log_failure("a message");
     }
-    if (messages.broken()) ++counts_.malformed;
 }
 
 void server_core::take(client_state& from, call& carrier, message&& tail, bool two_frames) {

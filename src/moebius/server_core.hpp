@@ -2,6 +2,7 @@
 // outbound.cpp: everything that is sent; departures.cpp: clients that come and go.
 #pragma once
 
+#include "moebius/batch.hpp"
 #include "moebius/client_state.hpp"
 #include "moebius/client_table.hpp"
 #include "moebius/connection_watch.hpp"
@@ -122,7 +123,7 @@ private:
     unsigned receive() noexcept override;
     void drop(bool more) noexcept;
     void accept(std::string_view id, call& carrier, bool more);
-    void accept_batch(client_state& from, message whole);
+    void next_of_batch() noexcept;
     void take(client_state& from, call& carrier, message&& tail, bool two_frames);
     void accept_binary(client_state& from, call& carrier, message&& tail, bool two_frames);
     void control(client_state& from, const header& top, std::string_view name);
@@ -170,7 +171,7 @@ private:
     // departures.cpp
     void found_empty() noexcept override;
     client_state* arrive(std::string_view id, message& first);
-    void turn_away(std::string_view id, message& first, errc why, std::string_view text);
+    void turn_away(std::string_view id, std::string_view first, errc why, std::string_view text);
     [[nodiscard]] bool same_key(const client_state& one, message& from) const noexcept;
     [[nodiscard]] bool connection_ended(const client_state& one) noexcept;
     void bind_origin(client_state& one, message& from) noexcept;
@@ -191,6 +192,14 @@ private:
     client_table clients_;
     std::vector<std::unique_ptr<call>> calls_;
     std::vector<call*> free_calls_;
+    // A batch whose messages are not all taken yet. They are taken one by one, as if each had come alone, so that a
+    // batch lets others have their turn as they do.
+    struct {
+        message whole;
+        batch_reader messages{{}};
+        client_state* from = nullptr;  // null: there is none
+        std::uint32_t generation = 0;
+    } batch_;
     list<client_state> held_;     // have messages that go out at the end of the turn, or of the jobs that run now
     list<client_state> blocked_;  // have messages for which libzmq had no room
     std::unordered_map<int, client_state*> by_origin_;
@@ -211,7 +220,6 @@ private:
     std::size_t held_bytes_ = 0;
     std::size_t outbound_bytes_ = 0;
     std::uint32_t tick_ = 0;
-    bool in_batch_ = false;
     bool stopping_ = false;
     bool closed_ = false;
     bool cancelled_at_stop_ = false;

@@ -227,6 +227,33 @@ TEST_F(attacked, by_lengths_versions_and_commands_that_are_none) {
     step();
 }
 
+// The first attempt of a commit comes late, behind its repetition in another call.
+TEST_F(attacked, by_a_fresh_commit_that_was_overtaken) {
+    raw_client by(endpoint());
+    ASSERT_TRUE(by.begin().done());
+    wire::commit_call call;
+    call.request.request = core::make_request_id(
+        std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now()), true, 1, 2);
+    core::decision& one = call.request.transactions.emplace_back();
+    one.open.stream = stream_;
+    one.items = 1;
+    one.bytes = 1;
+    one.inline_items = std::string("\1x", 2);
+    wire::request_head head;
+    head.session = by.session;
+    head.answered_below = 1;
+    const auto ask = [&](std::uint64_t sequence, bool fresh) {
+        head.sequence = sequence;
+        call.request.fresh = fresh;
+        const outcome_of_call came = by.send(call.command, wire::encode_request(head, call));
+        EXPECT_TRUE(came.done());
+        return wire::decode_reply<core::commit_reply>(came.answer).transactions;
+    };
+    const std::vector<transaction_id> first = ask(9, false);
+    EXPECT_EQ(ask(5, true), first);
+    EXPECT_EQ(ask(9, false), first);
+}
+
 TEST_F(attacked, by_a_client_that_opens_and_never_decides) {
     stream_options chosen;
     chosen.name = "held";
