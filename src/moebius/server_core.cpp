@@ -192,7 +192,7 @@ unsigned server_core::receive() noexcept {
         if (!frame_access::receive(socket_.get(), carrier.body, 0)) return 0;
         counts_.bytes_in += carrier.body.size();
         const bool more = frame_access::more(carrier.body);
-        if (more || !is_batch(carrier.body.bytes())) ++counts_.received;
+        ++counts_.received;
         if (no_id)
             drop(more);
         else
@@ -239,14 +239,17 @@ void server_core::accept(std::string_view id, call& carrier, bool more) {
         if (const auto top = decode(carrier.body.bytes())) carrier.correlation = top->correlation;
         return malformed(carrier, "more than two frames");
     }
-    if (!more && is_batch(carrier.body.bytes())) {
-        batch_.whole = std::move(carrier.body);
-        batch_.messages = batch_reader(batch_.whole.text().substr(header_bytes));
-        batch_.from = from;
-        batch_.generation = from->generation;
-        return next_of_batch();
-    }
     take(*from, carrier, std::move(tail), more);
+}
+
+void server_core::begin_batch(client_state& from, call& carrier) noexcept {
+    --counts_.received;  // its messages count
+    batch_.whole = std::move(carrier.body);
+    carrier.renew();
+    batch_.messages = batch_reader(batch_.whole.text().substr(header_bytes));
+    batch_.from = &from;
+    batch_.generation = from.generation;
+    next_of_batch();
 }
 
 // Behind a message with which its client leaves nothing is looked at any more.
@@ -286,6 +289,7 @@ void server_core::accept_binary(client_state& from, call& carrier, message&& tai
     if ((top->flags & flag_batches) != 0) from.batches = true;
     const std::size_t prefix = header_bytes + top->name_bytes;
     if (two_frames && carrier.body.size() != prefix) return malformed(carrier, "a body in two places");
+    if (top->kind == kind::batch && !two_frames && !batch_.from) return begin_batch(from, carrier);
     if (top->kind != kind::request && top->kind != kind::one_way) {
         control(from, *top, carrier.body.text().substr(header_bytes, top->name_bytes));
         carrier.renew();

@@ -123,6 +123,7 @@ private:
     unsigned receive() noexcept override;
     void drop(bool more) noexcept;
     void accept(std::string_view id, call& carrier, bool more);
+    void begin_batch(client_state& from, call& carrier) noexcept;
     void next_of_batch() noexcept;
     void take(client_state& from, call& carrier, message&& tail, bool two_frames);
     void accept_binary(client_state& from, call& carrier, message&& tail, bool two_frames);
