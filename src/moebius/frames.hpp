@@ -77,7 +77,7 @@ public:
     // Returns the bytes of the message, as pop() does later.
     std::size_t push(message&& head, message* tail) {
         const std::size_t bytes = head.size() + (tail ? tail->size() : 0);
-        if (entries_.size() == kept && entries_.capacity() == kept) entries_.reserve(16 * kept);  // not by and by
+        if (entries_.size() == kept && entries_.capacity() == kept) entries_.reserve(4 * kept);  // not by and by
         entries_.emplace_back(std::move(head), bytes, 1, tail != nullptr);
         if (tail) entries_.emplace_back(std::move(*tail), 0, 0, false);
         return bytes;
