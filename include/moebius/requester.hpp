@@ -29,8 +29,8 @@ struct requester_options {
     std::string name{};                                  // told to the server: client::name()
     std::size_t requests_max = 65'536;                   // in flight; one more throws error(overloaded)
     std::size_t outbound_bytes = std::size_t{32} << 20;  // not taken by libzmq yet; over it: error(overloaded)
-    std::size_t message_bytes = std::size_t{64}
-                                << 20;  // of a frame that comes, 64 KiB at least; else the connection is cut
+    // Of a frame that comes; above, the connection is cut. 64 KiB are always taken.
+    std::size_t message_bytes = std::size_t{64} << 20;
     std::chrono::milliseconds heartbeat{2000};
     std::chrono::milliseconds dead_after{6000};
     std::chrono::milliseconds reconnect_first{100};  // doubled up to:

@@ -18,6 +18,15 @@ struct repeats : testing::Test {
         made.open.stream = stream.id;
         return made;
     }
+    commit_request fed_by(const attached_producer& feeder) {
+        commit_request request = world.empty_commit();
+        decision wanted = one_step();
+        wanted.open.producer = "feeder";
+        wanted.open.producer_instance = feeder.instance;
+        request.transactions.push_back(wanted);
+        request.sources.push_back({stream.id, "feeder", feeder.instance, "line 1"});
+        return request;
+    }
     commit_reply ask(commit_request request) { return world.run(world.service->commit(std::move(request))); }
 
     test_world world;
@@ -52,12 +61,7 @@ TEST_F(repeats, a_checkpoint_in_one_step_is_known_over_a_restart) {
 
 TEST_F(repeats, a_group_is_not_denied_when_a_newer_instance_or_a_deletion_has_come) {
     const attached_producer mine = attach_producer();
-    commit_request request = world.empty_commit();
-    decision wanted = one_step();
-    wanted.open.producer = "feeder";
-    wanted.open.producer_instance = mine.instance;
-    request.transactions.push_back(wanted);
-    request.sources.push_back({stream.id, "feeder", mine.instance, "line 1"});
+    commit_request request = fed_by(mine);
     const commit_reply first = ask(request);
     attach_producer();
     EXPECT_EQ(ask(request).transactions, first.transactions);
@@ -95,12 +99,7 @@ TEST_F(repeats, what_is_unknown_stays_unknown_until_the_store_is_opened_again) {
 // It was done, and is refused by now; whether it was cannot be read.
 TEST_F(repeats, a_refusal_is_in_doubt_when_the_answer_cannot_be_read) {
     const attached_producer mine = attach_producer();
-    commit_request request = world.empty_commit();
-    decision wanted = one_step();
-    wanted.open.producer = "feeder";
-    wanted.open.producer_instance = mine.instance;
-    request.transactions.push_back(wanted);
-    request.sources.push_back({stream.id, "feeder", mine.instance, "line 1"});
+    commit_request request = fed_by(mine);
     const commit_reply first = ask(request);
     attach_producer();
     world.store.faults().fail_next(memory::call::read);

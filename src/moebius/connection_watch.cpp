@@ -33,20 +33,20 @@ connection_watch::~connection_watch() {
 }
 
 // Two frames: 16 bits of event and 32 bits of value, then the endpoint.
-unsigned connection_watch::receive() noexcept {
+bool connection_watch::receive_one() noexcept {
     std::array<std::byte, 6> first{};
     int received = 0;
     while ((received = zmq_recv(socket_.get(), first.data(), first.size(), ZMQ_DONTWAIT)) < 0)
-        if (zmq_errno() != EINTR) return 0;
+        if (zmq_errno() != EINTR) return false;
     std::array<std::byte, 512> endpoint{};
     while (zmq_recv(socket_.get(), endpoint.data(), endpoint.size(), 0) < 0)
-        if (zmq_errno() != EINTR) return 0;
-    if (received != static_cast<int>(first.size())) return 1;
+        if (zmq_errno() != EINTR) return false;
+    if (received != static_cast<int>(first.size())) return true;
     connection_event event;
     std::memcpy(&event.what, first.data(), sizeof event.what);
     std::memcpy(&event.value, first.data() + 2, sizeof event.value);
     heard_(event);
-    return 1;
+    return true;
 }
 
 }  // namespace moebius::detail

@@ -26,13 +26,13 @@ public:
 
     // What has come so far, now.
     void drain() noexcept {
-        while (receive()) continue;
+        while (receive_one()) continue;
         pump_.touched();
     }
     void stop() noexcept { pump_.stop(); }
 
 private:
-    unsigned receive() noexcept override;
+    bool receive_one() noexcept override;
 
     zmq_socket& watched_;
     zmq_socket socket_;

@@ -50,14 +50,12 @@ bool pump::receive_batch() noexcept {
     const auto end = std::chrono::steady_clock::now() + batch_time;
     bool empty = false;
     for (unsigned look = 1; received_ < batch_;) {
-        const unsigned messages = started_ ? owner_.receive() : 0;
-        empty = messages == 0;
+        empty = !started_ || !owner_.receive_one();
         if (empty) break;
-        handled_ += messages;
-        received_ += messages;
-        if (received_ < look) continue;
+        ++handled_;
+        if (++received_ < look) continue;
         if (std::chrono::steady_clock::now() >= end) break;
-        look = received_ + std::min(received_, look_at_clock);
+        look += std::min(look, look_at_clock);
     }
     usual_ = std::max(std::exchange(received_, 0U), usual_ - usual_ / 8);
     if (started_) owner_.batch_ended();

@@ -30,8 +30,8 @@ struct pump_counters {
 // What a pump works for.
 class pumped {
 public:
-    // Receives what comes as one, and handles it. Returns how many messages that were; 0: there was nothing.
-    virtual unsigned receive() noexcept = 0;
+    // Receives one message and handles it. False: there was none.
+    virtual bool receive_one() noexcept = 0;
     // Whether a message waits for a peer that had no room.
     [[nodiscard]] virtual bool blocked() const noexcept { return false; }
     // Tries the blocked sends again, each once. Whether any of them got through.

@@ -225,18 +225,17 @@ bool requester_core::retry_blocked() noexcept {
     return send_queued();
 }
 
-unsigned requester_core::receive() noexcept {
-    const std::uint64_t before = counts_.received;
+bool requester_core::receive_one() noexcept {
     try {
         message head;
-        if (!frame_access::receive(socket_.get(), head, ZMQ_DONTWAIT)) return 0;
+        if (!frame_access::receive(socket_.get(), head, ZMQ_DONTWAIT)) return false;
         ++counts_.received;
         message tail;
         const bool two_frames = frame_access::more(head);
         bool excess = false;
         for (bool rest = two_frames, first = true; rest; first = false) {
             message frame;
-            if (!frame_access::receive(socket_.get(), frame, 0)) return 0;
+            if (!frame_access::receive(socket_.get(), frame, 0)) return false;
             rest = frame_access::more(frame);
             excess |= !first;
             if (first) tail = std::move(frame);
@@ -250,7 +249,7 @@ unsigned requester_core::receive() noexcept {
     } catch (...) {
         log_failure("an answer");
     }
-    return std::max(static_cast<unsigned>(counts_.received - before), 1U);
+    return true;
 }
 
 void requester_core::accept_batch(message whole) {

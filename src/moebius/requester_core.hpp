@@ -61,7 +61,7 @@ private:
     // How far the last attempt to connect came: why a request has no answer.
     enum class reach : std::uint8_t { nobody, silent, no_handshake, server };
 
-    unsigned receive() noexcept override;
+    bool receive_one() noexcept override;
     [[nodiscard]] bool blocked() const noexcept override { return blocked_; }
     bool retry_blocked() noexcept override;
     void found_empty() noexcept override;

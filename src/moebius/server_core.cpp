@@ -1,6 +1,5 @@
 #include "moebius/server_core.hpp"
 
-#include "moebius/batch.hpp"
 #include "moebius/loop_impl.hpp"
 
 #include <algorithm>
@@ -176,23 +175,23 @@ call& server_core::spare_call() {
     return *free_calls_.back();
 }
 
-unsigned server_core::receive() noexcept {
+bool server_core::receive_one() noexcept {
     if (batch_.from) {
         next_of_batch();
-        return 1;
+        return true;
     }
     std::array<char, 256> id;
     int id_bytes = 0;
     while ((id_bytes = zmq_recv(socket_.get(), id.data(), id.size(), ZMQ_DONTWAIT)) < 0)
-        if (zmq_errno() != EINTR) return 0;
+        if (zmq_errno() != EINTR) return false;
     // A raw peer may call itself by more bytes than the format allows, and libzmq lets it.
     const bool no_id = static_cast<std::size_t>(id_bytes) > id.size() - 1;
     try {
         call& carrier = spare_call();
-        if (!frame_access::receive(socket_.get(), carrier.body, 0)) return 0;
+        if (!frame_access::receive(socket_.get(), carrier.body, 0)) return false;
+        ++counts_.received;
         counts_.bytes_in += carrier.body.size();
         const bool more = frame_access::more(carrier.body);
-        ++counts_.received;
         if (no_id)
             drop(more);
         else
@@ -200,7 +199,7 @@ unsigned server_core::receive() noexcept {
     } catch (...) {
         log_failure("a message");
     }
-    return 1;
+    return true;
 }
 
 void server_core::drop(bool more) noexcept {

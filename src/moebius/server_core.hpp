@@ -120,7 +120,7 @@ private:
     // server_core.cpp
     void configure();
     void say_hello();
-    unsigned receive() noexcept override;
+    bool receive_one() noexcept override;
     void drop(bool more) noexcept;
     void accept(std::string_view id, call& carrier, bool more);
     void begin_batch(client_state& from, call& carrier) noexcept;
@@ -193,8 +193,8 @@ private:
     client_table clients_;
     std::vector<std::unique_ptr<call>> calls_;
     std::vector<call*> free_calls_;
-    // A batch whose messages are not all taken yet. They are taken one by one, as if each had come alone, so that a
-    // batch lets others have their turn as they do.
+    // A batch whose messages are not all taken yet. They are taken one by one, as if each had come alone: timers and
+    // jobs have their turn between them. Other clients have theirs behind it.
     struct {
         message whole;
         batch_reader messages{{}};

@@ -165,26 +165,26 @@ bool worker_pool_core::send(const worker_slot& to, outgoing& what) noexcept {
 
 // -- answers ------------------------------------------------------------------------------------------------
 
-unsigned worker_pool_core::receive() noexcept {
+bool worker_pool_core::receive_one() noexcept {
     std::array<message, 4> frames;  // worker, envelope, head, tail
     std::size_t count = 0;
     for (bool more = true; more; ++count) {
         message excess;
         message& frame = count < frames.size() ? frames[count] : excess;
-        if (!frame_access::receive(socket_.get(), frame, count == 0 ? ZMQ_DONTWAIT : 0)) return 0;
+        if (!frame_access::receive(socket_.get(), frame, count == 0 ? ZMQ_DONTWAIT : 0)) return false;
         more = frame_access::more(frame);
     }
     const auto from = std::find_if(slots_.begin(), slots_.end(), [&](const std::unique_ptr<worker_slot>& one) {
         return one->now_ != state::empty && one->id_ == frames[0].text();
     });
     // Not from any worker of now, or not in their format: whoever else comes into the directory is not served.
-    if (from == slots_.end() || count < 3 || count > 4 || frames[1].text() != worker_envelope) return 1;
+    if (from == slots_.end() || count < 3 || count > 4 || frames[1].text() != worker_envelope) return true;
     try {
         accept(**from, std::move(frames[2]), std::move(frames[3]), count == 4);
     } catch (const std::exception& failure) {
         home_.log(std::string("a worker's answer failed: ") + failure.what());
     }
-    return 1;
+    return true;
 }
 
 void worker_pool_core::accept(worker_slot& from, message head, message tail, bool two_frames) {

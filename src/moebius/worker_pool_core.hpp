@@ -148,7 +148,7 @@ private:
     using state = worker_slot::state;
 
     // pumped
-    unsigned receive() noexcept override;
+    bool receive_one() noexcept override;
     void found_empty() noexcept override;
 
     void accept(worker_slot& from, message head, message tail, bool two_frames);

@@ -73,19 +73,19 @@ zap_domain::zap_domain(loop& home, allowlist of)
 }
 
 void zap_handler::serve() noexcept {
-    while (receive()) continue;
+    while (receive_one()) continue;
     pump_.touched();
 }
 
-unsigned zap_handler::receive() noexcept {
+bool zap_handler::receive_one() noexcept {
     try {
         const std::vector<std::string> request = receive_frames(socket_.get());
-        if (request.empty()) return 0;
+        if (request.empty()) return false;
         decide(request);
     } catch (...) {
         // Out of memory: no answer, so the handshake is not finished and ends at its limit.
     }
-    return 1;
+    return true;
 }
 
 // Asker, "", version, request id, domain, address, routing id, mechanism, key.

@@ -35,7 +35,7 @@ public:
 
 private:
     friend class zap_domain;
-    unsigned receive() noexcept override;
+    bool receive_one() noexcept override;
     void decide(const std::vector<std::string>& request);
 
     zmq_socket socket_;
