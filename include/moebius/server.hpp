@@ -37,7 +37,7 @@ struct server_limits {
     std::size_t handlers = 100'000;                         // coroutines that run, of all clients together
     std::size_t outbound_bytes = std::size_t{32} << 20;     // of one client that does not read fast enough
     std::size_t all_outbound_bytes = std::size_t{1} << 30;  // of all; over it only clients that read get more
-    unsigned drain_batch = 1024;  // messages per turn, if 250 us are enough; then timers and other sockets have theirs
+    unsigned drain_batch = 1024;  // messages per turn, if 400 us are enough; then timers and other sockets have theirs
 };
 
 struct server_options {

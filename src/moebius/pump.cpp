@@ -12,7 +12,7 @@ namespace moebius::detail {
 namespace {
 
 constexpr std::chrono::milliseconds safety_period{20};
-constexpr std::chrono::microseconds batch_time{250};
+constexpr std::chrono::microseconds batch_time{400};
 constexpr unsigned look_at_clock = 16;  // after so many messages at the latest
 constexpr unsigned passes_max = 64;     // over blocked peers in one turn
 

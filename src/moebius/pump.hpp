@@ -4,7 +4,7 @@
 // receiving, sending and asking for ZMQ_EVENTS all consume that signal. So whoever has just done one of these must
 // look again before it sleeps:
 //
-//   turn:   receive up to a batch, for a quarter of a millisecond at most; if somebody is blocked: receive and retry
+//   turn:   receive up to a batch, for 0.4 ms at most; if somebody is blocked: receive and retry
 //           sends, until two passes in a row got nowhere. Still something to read: another turn, after timers and
 //           others had theirs. Else sleep on the descriptor; while somebody is blocked, on a timer of 20 ms as well.
 //   touched: whoever sends outside a turn asks for one look at the socket, soon.
