@@ -272,8 +272,11 @@ weave::task<moebius::message> routes::answer_in_session(const moebius::request* 
             co_await known.answer->ready.wait();
             co_return known.answer->body.share();
         }
-        // The same commit may have been asked again, and done, while this message was under way.
-        if constexpr (std::same_as<Call, wire::commit_call>) call.request.fresh &= known.in_order;
+        if constexpr (std::same_as<Call, wire::commit_call>) {
+            // The same commit may have been asked again, and done, while this message was under way.
+            call.request.fresh &= known.in_order;
+            if (call.request.first_asked.session == 0) call.request.first_asked = {of->id, head.sequence};
+        }
         const ports::steady_time begun = clock_.now();
         moebius::message body;
         try {

@@ -19,9 +19,6 @@ using test = ports::condition::test;
 bool rows_suite::link() noexcept {
     return true;
 }
-bool atomic_suite::link() noexcept {
-    return true;
-}
 
 namespace {
 
@@ -508,41 +505,6 @@ TEST_P(rows_suite, a_random_history_agrees_with_a_model) {
         const commit_status expected = holds ? commit_status::applied : commit_status::condition_failed;
         ASSERT_EQ(commit(std::move(change)).status, expected);
     }
-}
-
-TEST_P(atomic_suite, batches_on_several_shards_are_applied_together) {
-    ASSERT_TRUE(rows().caps().atomic_shards);
-    std::vector<ports::batch> changes;
-    for (std::uint32_t i = 0; i < 100; ++i) {
-        changes.push_back(put_batch("shard " + std::to_string(i), "key", std::to_string(i)));
-    }
-    EXPECT_EQ(commit_all(std::move(changes)).status, commit_status::applied);
-    for (std::uint32_t i = 0; i < 100; ++i) {
-        EXPECT_EQ(get("shard " + std::to_string(i), "key"), std::to_string(i));
-    }
-}
-
-TEST_P(atomic_suite, one_failed_condition_stops_all_of_them) {
-    put("b", "key", "old");
-    for (std::size_t failing = 0; failing < 3; ++failing) {
-        std::vector<ports::batch> changes;
-        for (const char* shard : {"a", "b", "c"}) changes.push_back(put_batch(shard, "key", "new"));
-        changes[0].conditions.push_back({"key", test::absent, ""});
-        changes[1].conditions.push_back({"key", test::equals, "old"});
-        changes[2].conditions.push_back({"key", test::absent, ""});
-        changes[failing].conditions.push_back({"missing", test::exists, ""});
-        EXPECT_EQ(commit_all(std::move(changes)).status, commit_status::condition_failed);
-        EXPECT_EQ(get("a", "key"), std::nullopt);
-        EXPECT_EQ(get("b", "key"), "old");
-        EXPECT_EQ(get("c", "key"), std::nullopt);
-    }
-}
-
-TEST_P(atomic_suite, a_single_batch_is_allowed) {
-    std::vector<ports::batch> changes;
-    changes.push_back(put_batch("a", "key", "value"));
-    EXPECT_EQ(commit_all(std::move(changes)).status, commit_status::applied);
-    EXPECT_EQ(get("a", "key"), "value");
 }
 
 }  // namespace tstreams::conformance

@@ -53,6 +53,24 @@ ports::commit_result engine_test::commit_all(std::vector<ports::batch> changes) 
     return engine_->run(rows().commit_all(std::move(changes), durability::process()));
 }
 
+void engine_test::commit_each(std::vector<ports::batch> changes) {
+    struct state {
+        std::size_t left = 0;
+        std::atomic<bool> done = false;
+    };
+    const auto shared = std::make_shared<state>();
+    shared->left = changes.size();
+    for (ports::batch& change : changes) {
+        weave::task<ports::commit_result> one = rows().commit(std::move(change), durability::process());
+        weave::spawn(*engine_->node(0).executor, std::move(one), [shared](weave::outcome_of<ports::commit_result>) {
+            if (--shared->left != 0) return;
+            shared->done.store(true);
+            shared->done.notify_all();
+        });
+    }
+    engine_->drive(shared->done);
+}
+
 // Asks until there is an answer, 1,000 times at most.
 ports::commit_result engine_test::settle(std::string shard, ports::operation_id operation, std::size_t node) {
     ports::commit_result result;

@@ -126,6 +126,8 @@ protected:
     std::vector<ports::row> scan(ports::scan_range range, std::size_t node = 0);
     ports::commit_result commit(ports::batch change, std::size_t node = 0);
     ports::commit_result commit_all(std::vector<ports::batch> changes);
+    // Each for itself, all under way at the same time.
+    void commit_each(std::vector<ports::batch> changes);
     ports::commit_result settle(std::string shard, ports::operation_id operation, std::size_t node = 0);
     // Writes the row and expects that to succeed.
     void put(std::string shard, std::string key, std::string value);

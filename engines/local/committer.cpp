@@ -3,6 +3,8 @@
 #include <tstreams/error.hpp>
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
 #include <utility>
 
 namespace tstreams::local {
@@ -62,6 +64,19 @@ void committer::stage_dead(const frame_place& frame) {
     frames_.dropping(frame);
 }
 
+// Pages are few, or the last ones are the likely ones; a page that is begun twice becomes two rows.
+bool committer::stage_note(std::string_view page_key, std::string_view text, wall_time expires) {
+    constexpr std::size_t looked_at = 16;
+    std::vector<page>& pages = group_.pages;
+    const auto end = pages.rbegin() + static_cast<std::ptrdiff_t>(std::min(pages.size(), looked_at));
+    const auto found = std::find_if(pages.rbegin(), end, [&](const page& one) { return one.key == page_key; });
+    const bool begun = found == end;
+    page& to = begun ? pages.emplace_back(page{std::string(page_key), {}, expires}) : *found;
+    to.notes.append(text);
+    to.expires = std::max(to.expires, expires);
+    return begun;
+}
+
 void committer::enlist(waiter& one) {
     group_.waiters.push(one);
     ++group_.commits;
@@ -95,6 +110,7 @@ void committer::write_group() {
     group& written = spare_;
     touched_.clear();
     try {
+        put_pages(written);
         const position end = append(written);
         if (written.wants_sync && log_.synced() < end) {
             sync_wanted_ = end;
@@ -114,14 +130,29 @@ void committer::write_group() {
     if (failure_.failed()) fail_waiters();
 }
 
+// No two records of a log begin at the same place, so no two rows of a page have the same key.
+void committer::put_pages(group& to) {
+    std::array<char, sizeof(std::uint64_t) + sizeof(std::uint32_t)> suffix{};
+    put_u64(suffix.data(), log_.end().value());
+    for (std::size_t i = 0; i < to.pages.size(); ++i) {
+        page& one = to.pages[i];
+        put_u32(suffix.data() + sizeof(std::uint64_t), static_cast<std::uint32_t>(i));
+        one.key.append(suffix.data(), suffix.size());
+        append_put(to.payload, one.key, one.notes, one.expires);
+    }
+    to.pages.clear();
+}
+
 void committer::clear(group& used) {
     std::string payload = std::move(used.payload);
     payload.clear();
     if (payload.capacity() > 2 * group_bytes_max) payload.shrink_to_fit();
     used.live.clear();
     used.dead.clear();
+    used.pages.clear();
     group fresh;
     fresh.payload = std::move(payload);
+    fresh.pages = std::move(used.pages);
     fresh.live = std::move(used.live);
     fresh.dead = std::move(used.dead);
     used = std::move(fresh);

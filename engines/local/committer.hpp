@@ -79,6 +79,9 @@ public:
     void stage_erase(std::string_view row_key);
     void stage_live(const frame_place& frame);
     void stage_dead(const frame_place& frame);
+    // `page_key` is the key of a row, without what the group adds to it. Returns whether the page is a new one of the
+    // group, whose shard is touched by it.
+    [[nodiscard]] bool stage_note(std::string_view page_key, std::string_view text, wall_time expires);
     // Notes a shard or a place as touched by the group.
     void touch(std::string_view what) { touched_.add(what); }
 
@@ -137,8 +140,15 @@ public:
     [[nodiscard]] const ports::histogram& sync_microseconds() const noexcept { return sync_microseconds_; }
 
 private:
+    // What becomes a row when the group is written.
+    struct page {
+        std::string key;
+        std::string notes;
+        wall_time expires;
+    };
     struct group {
         std::string payload;
+        std::vector<page> pages;
         waiter_list waiters;
         std::uint32_t commits = 0;  // how many wait
         std::vector<frame_place> live;
@@ -158,6 +168,7 @@ private:
     void enlist(waiter& one);
     void post_group();
     void run_group();
+    void put_pages(group& to);
     position append(const group& written);
     bool apply(const group& written, position end);
     void settle_waiters(group& written, position end);

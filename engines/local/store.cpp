@@ -96,9 +96,11 @@ void row_store::hold_expiry(std::optional<wall_time> at) {
 void row_store::check(std::span<const ports::batch> changes) const {
     std::size_t bytes = 0;
     for (const ports::batch& change : changes) {
-        if (change.shard.size() > shard_bytes_max)
+        if (change.shard.size() > shard_bytes_max || (change.note && change.note->shard.size() > shard_bytes_max))
             throw error(errc::invalid_argument, "commit: the name of a shard is over 65,535 bytes");
         bytes += change.covers.size() * cover_bytes;
+        if (change.note)
+            bytes += change.note->shard.size() + change.note->page.size() + change.note->text.size() + row_overhead;
         for (const ports::mutation& one : change.mutations) {
             bytes += change.shard.size() + one.key.size() + (one.value ? one.value->size() : 0) + row_overhead;
             if (one.value && one.value->size() > value_bytes_max)
@@ -133,6 +135,10 @@ bool row_store::holds(const ports::batch& change) {
 void row_store::stage(const ports::batch& change) {
     for (const ports::blob_ref& blob : change.covers) {
         parts_.commits.stage_live({*decode_place(blob.place), blob.length});
+    }
+    if (const std::optional<ports::note>& one = change.note) {
+        if (parts_.commits.stage_note(row_key(one->shard, one->page), one->text, one->expires))
+            parts_.commits.touch(row_key(one->shard, {}));
     }
     if (change.mutations.empty()) return;
     parts_.commits.touch(row_key(change.shard, {}));

@@ -147,6 +147,7 @@ private:
     ports::commit_result commit_one(ports::batch change);
     std::vector<ports::batch> take_undecided(const ports::bytes& shard);
     void note_covers(const ports::batch& change);
+    void keep(ports::note one);
     void note(std::string_view what, const ports::bytes& shard, std::uint64_t number) const;
     void sweep();
 
@@ -161,6 +162,7 @@ private:
 
     shard_map shards_;
     std::size_t stored_rows_ = 0;
+    std::uint64_t notes_ = 0;  // so far
     std::optional<wall_time> expiry_held_;
     std::size_t mortal_rows_ = 0;  // of them, those that expire
     std::uint64_t commits_ = 0;

@@ -99,7 +99,6 @@ public:
         const std::uint64_t high = runtime_.random();
         return core::make_request_id(runtime_.wall_now(), answer_kept, high, runtime_.random());
     }
-    [[nodiscard]] bool outlives_broker() const noexcept { return store_->outlives_broker(); }
     // Waits until a partition is readable; close() ends the wait, which then throws shutting_down.
     weave::task<std::vector<partition_number>> wait_readable(core::wait_request request);
     void stop_wait(std::uint64_t wait);

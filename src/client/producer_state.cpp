@@ -140,8 +140,7 @@ weave::task<transaction_id> producer_state::send(std::shared_ptr<producer_state>
     if (!client.budget().try_take(charged)) co_await client.budget().take(charged, client.options().session_timeout);
     core::commit_request request;
     request.session = client.session();
-    // Its transaction has no id yet by which a broker that was restarted could find it: then the answer has a row.
-    request.request = client.new_request(client.outlives_broker());
+    request.request = client.new_request();
     request.fresh = true;
     core::decision& decision = request.transactions.emplace_back();
     decision.open = self->open_request(partition);

@@ -36,8 +36,6 @@ public:
     [[nodiscard]] virtual core::service& service() noexcept = 0;
     // How far the store's time of day is ahead of the clock's, once a session is open.
     [[nodiscard]] virtual std::chrono::microseconds ahead() const noexcept { return std::chrono::microseconds(0); }
-    // Whether the broker can be another one, that remembers nothing, when a request is asked again.
-    [[nodiscard]] virtual bool outlives_broker() const noexcept { return false; }
     // For whoever watches a store that this process has open; the others know nothing.
     [[nodiscard]] virtual core::broker_counters counters() const { return {}; }
     [[nodiscard]] virtual std::optional<engine_counters> engine() const { return std::nullopt; }

@@ -87,9 +87,16 @@ weave::task<commit_reply> committer::commit_once(commit_request request) {
     std::exception_ptr failure;
     commit_reply reply;
     const bool kept = request.has_group_row();
+    const bool noted = has_note(request);
+    if (!noted) request.first_asked = {};
     bool in_doubt = false;
     try {
-        if (world_.exclusive && kept && too_old(request.request)) co_return co_await answer_old(std::move(request));
+        if (world_.exclusive && (kept || noted) && too_old(request.request))
+            co_return co_await answer_old(std::move(request));
+        if (noted && !request.fresh) {
+            std::optional<commit_reply> answer = co_await noted_answer(request.request, request.first_asked);
+            if (answer) co_return std::move(*answer);
+        }
         // What is opened and decided in one step is found again by its request only: by the row of a group.
         const bool one_step = std::any_of(request.transactions.begin(), request.transactions.end(),
                                           [](const decision& one) { return one.transaction.id == transaction_id(0); });
@@ -216,6 +223,31 @@ weave::task<std::optional<commit_reply>> committer::group_answer(request_id requ
     commit_reply reply;
     reply.transactions = row->transactions;
     co_return reply;
+}
+
+bool committer::has_note(const commit_request& request) const {
+    return world_.exclusive && !request.has_group_row() && request.first_asked.session != 0 &&
+           request.transactions.size() == 1 && request.transactions.front().transaction.id == transaction_id(0);
+}
+
+weave::task<std::optional<commit_reply>> committer::noted_answer(request_id request, call_number first_asked) {
+    ports::scan_range range;
+    range.shard = keys::answers_shard(first_asked.session);
+    range.from = keys::answers_page(first_asked.sequence);
+    range.to = keys::behind_prefix(range.from);
+    range.limit = keys::answers_page_calls + 1;
+    const std::vector<ports::row> rows = co_await world_.rows.scan(std::move(range));
+    if (rows.size() > keys::answers_page_calls)
+        throw error(errc::outcome_unknown, "more answers than calls: somebody numbers them wrongly", outcome::unknown);
+    for (const ports::row& row : rows) {
+        for (const answer_note& one : decode_answers(row.value)) {
+            if (one.request != request) continue;
+            commit_reply reply;
+            reply.transactions.push_back(one.transaction);
+            co_return reply;
+        }
+    }
+    co_return std::nullopt;
 }
 
 weave::task<void> committer::open_missing(commit_request& request, opened_refs& opened) {
@@ -397,6 +429,12 @@ std::vector<ports::batch> committer::exclusive_batches(const commit_request& req
     for (const planned_source& one : made.sources)
         put(batch_for(world_, batches, keys::head_shard(one.part->key)), keys::producer_row(one.producer),
             encode(one.after));
+    if (request.first_asked.session != 0) {
+        const answer_note answer{request.request, made.reply.transactions.front()};
+        batches.front().note.emplace(ports::note{keys::answers_shard(request.first_asked.session),
+                                                 keys::answers_page(request.first_asked.sequence), encode(answer),
+                                                 answer_expires(request.request)});
+    }
     if (request.has_group_row()) {
         group_row row;
         row.transactions = made.reply.transactions;
@@ -517,7 +555,11 @@ wall_time committer::answer_expires(const request_id& request) const {
 
 // Its answer is kept no longer than this, so what has none may have been committed, or given up, before.
 weave::task<commit_reply> committer::answer_old(commit_request request) {
-    std::optional<commit_reply> answer = co_await group_answer(request.request);
+    // Named: see commit_once().
+    weave::task<std::optional<commit_reply>> look = request.first_asked.session != 0
+                                                        ? noted_answer(request.request, request.first_asked)
+                                                        : group_answer(request.request);
+    std::optional<commit_reply> answer = co_await look;
     if (answer) co_return std::move(*answer);
     for (const decision& one : request.transactions) {
         const std::shared_ptr<open_transaction> found = open_.find(one.transaction);

@@ -93,6 +93,8 @@ private:
     };
 
     weave::task<commit_reply> commit_once(commit_request request);
+    // Whether its answer is kept by the number of its call.
+    [[nodiscard]] bool has_note(const commit_request& request) const;
     [[nodiscard]] bool too_old(const request_id& request) const;
     [[nodiscard]] wall_time answer_expires(const request_id& request) const;
     weave::task<commit_reply> answer_old(commit_request request);
@@ -118,6 +120,7 @@ private:
 
     weave::task<commit_reply> commit_shared(commit_request request, bool as_group);
     weave::task<std::optional<commit_reply>> group_answer(request_id request);
+    weave::task<std::optional<commit_reply>> noted_answer(request_id request, call_number first_asked);
     weave::task<void> give_up(session_id session, opened_refs opened);
     weave::task<commit_reply> commit_in_one_shard(commit_request request);
     weave::task<commit_reply> commit_group(commit_request request);

@@ -56,6 +56,9 @@ ports::bytes work_shard(slot_number slot) {
 ports::bytes slot_shard(slot_number slot) {
     return std::move(tagged('e').u16(slot)).take();
 }
+ports::bytes answers_shard(session_id session) {
+    return std::move(tagged('a').u64(session)).take();
+}
 ports::bytes group_shard(const request_id& request) {
     return std::move(tagged('g').u64(request.high).u64(request.low)).take();
 }
@@ -77,6 +80,9 @@ ports::bytes offset_row(std::string_view consumer) {
 }
 ports::bytes producer_row(std::string_view producer) {
     return with_name('p', producer);
+}
+ports::bytes answers_page(std::uint64_t sequence) {
+    return std::move(tagged('a').u64(sequence / answers_page_calls)).take();
 }
 ports::bytes clock_row() {
     return "c";

@@ -52,6 +52,7 @@ namespace keys {
 [[nodiscard]] ports::bytes segment_shard(const partition_key& key, std::uint32_t segment);
 [[nodiscard]] ports::bytes work_shard(slot_number slot);
 [[nodiscard]] ports::bytes slot_shard(slot_number slot);
+[[nodiscard]] ports::bytes answers_shard(session_id session);
 [[nodiscard]] ports::bytes group_shard(const request_id& request);
 
 [[nodiscard]] ports::bytes stream_name_row(std::string_view name);
@@ -60,6 +61,10 @@ namespace keys {
 [[nodiscard]] ports::bytes segment_row(transaction_id first);
 [[nodiscard]] ports::bytes offset_row(std::string_view consumer);
 [[nodiscard]] ports::bytes producer_row(std::string_view producer);
+// What the keys of the rows begin with that hold the answers to this call and its neighbours; with each there is at
+// least one answer.
+inline constexpr std::uint32_t answers_page_calls = 256;
+[[nodiscard]] ports::bytes answers_page(std::uint64_t sequence);
 [[nodiscard]] ports::bytes clock_row();
 [[nodiscard]] ports::bytes due_row(std::uint64_t second, const partition_key& key, std::uint32_t segment);
 

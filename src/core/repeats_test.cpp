@@ -135,6 +135,83 @@ TEST_F(repeats, a_fresh_request_that_was_given_up_before_it_came_is_refused) {
     EXPECT_TRUE(world.read(stream).transactions.empty());
 }
 
+struct noted_answers : repeats {
+    commit_request asked_as(session_id session, std::uint64_t sequence) {
+        commit_request request = world.empty_commit();
+        request.transactions.push_back(one_step());
+        request.fresh = true;
+        request.first_asked = {session, sequence};
+        return request;
+    }
+    commit_reply ask_again(commit_request request) {
+        request.session = world.session;
+        request.fresh = false;
+        return ask(std::move(request));
+    }
+};
+
+TEST_F(noted_answers, are_found_over_restarts_among_those_of_neighbours) {
+    std::vector<std::pair<commit_request, commit_reply>> done;
+    for (std::uint64_t sequence = 200; sequence < 320; ++sequence) {
+        commit_request request = asked_as(7, sequence);
+        const commit_reply reply = ask(request);
+        done.emplace_back(std::move(request), reply);
+    }
+    world.restart();
+    for (const auto& [request, reply] : done) EXPECT_EQ(ask_again(request).transactions, reply.transactions);
+    const read_reply read = world.read(stream);
+    EXPECT_EQ(read.transactions.size(), done.size());
+    EXPECT_FALSE(read.blocked.has_value());
+}
+
+TEST_F(noted_answers, are_of_their_request_and_their_call) {
+    const commit_request request = asked_as(7, 1);
+    const commit_reply reply = ask(request);
+    commit_request another = asked_as(7, 1);
+    EXPECT_NE(ask_again(another).transactions, reply.transactions) << "another request under the same number";
+    commit_request elsewhere = request;
+    elsewhere.first_asked = {8, 1};
+    EXPECT_NE(ask_again(elsewhere).transactions, reply.transactions) << "the same request, said to be of another call";
+    EXPECT_EQ(ask_again(request).transactions, reply.transactions);
+    EXPECT_EQ(world.read(stream).transactions.size(), 3U);
+}
+
+TEST_F(noted_answers, are_kept_for_an_hour_and_then_nothing_is_done) {
+    const commit_request request = asked_as(7, 1);
+    ask(request);
+    world.clock.shift += 50min;
+    EXPECT_NO_THROW(ask_again(request));
+    world.clock.shift += 20min;
+    EXPECT_EQ(code_of([&] { ask_again(request); }), errc::outcome_unknown);
+    EXPECT_EQ(world.read(stream).transactions.size(), 1U);
+}
+
+TEST_F(noted_answers, are_not_there_for_what_was_refused) {
+    const commit_request request = asked_as(7, 1);
+    world.store.faults().fail_next(memory::call::commit);
+    EXPECT_THROW(ask(request), error);
+    world.restart();
+    const commit_reply reply = ask_again(request);
+    EXPECT_EQ(ask_again(request).transactions, reply.transactions);
+    EXPECT_EQ(world.read(stream).transactions.size(), 1U);
+}
+
+// Whoever gives the same number to everything makes a page that is not searched to its end.
+TEST_F(noted_answers, of_too_many_calls_are_in_doubt) {
+    commit_request request = asked_as(7, 1);
+    for (std::uint32_t i = 0; i <= keys::answers_page_calls; ++i) {
+        request = asked_as(7, 1);
+        ask(request);
+    }
+    try {
+        ask_again(request);
+        ADD_FAILURE() << "answered";
+    } catch (const error& failure) {
+        EXPECT_EQ(failure.code(), errc::outcome_unknown);
+        EXPECT_EQ(failure.outcome(), outcome::unknown);
+    }
+}
+
 TEST_F(repeats, a_position_alone_is_known_again_while_it_is_the_last) {
     const transaction_id first = world.send(stream, "a");
     const transaction_id second = world.send(stream, "b");

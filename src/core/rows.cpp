@@ -222,6 +222,28 @@ group_row decode<group_row>(std::string_view value) {
     return row;
 }
 
+std::string encode(const answer_note& note) {
+    record_writer out = start_row();
+    out.u64(note.request.high).u64(note.request.low).u64(note.transaction.value());
+    return std::move(out).take();
+}
+
+// Each has its version, because they are put one behind another without being looked at.
+std::vector<answer_note> decode_answers(std::string_view value) {
+    constexpr std::size_t note_bytes = 25;
+    std::vector<answer_note> found;
+    found.reserve(value.size() / note_bytes);
+    for (; !value.empty(); value.remove_prefix(note_bytes)) {
+        record_reader in = open_row(value.substr(0, note_bytes), "a row with answers");
+        answer_note& one = found.emplace_back();
+        one.request.high = in.u64();
+        one.request.low = in.u64();
+        one.transaction = transaction_id(in.u64());
+        in.expect_end();
+    }
+    return found;
+}
+
 std::string encode(const clock_row& row) {
     record_writer out = start_row();
     out.time(row.believed).u8(row.synchronised ? 1 : 0).string(row.boot);

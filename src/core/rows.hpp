@@ -76,6 +76,12 @@ struct group_row {
     std::vector<transaction_id> transactions;  // in the order of the request
 };
 
+// Part of a row with answers: what a request opened and checkpointed.
+struct answer_note {
+    tstreams::request_id request;
+    transaction_id transaction;
+};
+
 // The last time of day that was believed, and what the machine said of itself then.
 struct clock_row {
     wall_time believed;
@@ -94,6 +100,7 @@ struct clock_row {
 [[nodiscard]] std::string encode(const producer_row& row);
 [[nodiscard]] std::string encode(const slot_row& row);
 [[nodiscard]] std::string encode(const group_row& row);
+[[nodiscard]] std::string encode(const answer_note& note);
 [[nodiscard]] std::string encode(const clock_row& row);
 [[nodiscard]] std::string encode_segment_number(std::uint32_t segment);
 
@@ -117,6 +124,7 @@ template <>
 group_row decode<group_row>(std::string_view value);
 template <>
 clock_row decode<clock_row>(std::string_view value);
+[[nodiscard]] std::vector<answer_note> decode_answers(std::string_view value);
 [[nodiscard]] std::uint32_t decode_segment_number(std::string_view value);
 
 [[nodiscard]] stored_transaction to_stored(transaction_id id, transaction_row row);

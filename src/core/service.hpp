@@ -4,7 +4,8 @@
 // Failures throw tstreams::error with its outcome. Requests that write carry a request id; asking again with the
 // same id gives the same answer and never acts twice. What a commit of one member did is kept in the row of that
 // member: as long as that is there, and for a position while nothing later is. One that is to be asked again although
-// it opens and checkpoints in one step, or holds a source position alone, has an id that says that its answer is kept.
+// it opens and checkpoints in one step, or holds a source position alone, has an id that says that its answer is kept;
+// in the former case it is enough to tell as which call it was asked first.
 #pragma once
 
 #include "core/frame_data.hpp"
@@ -90,6 +91,12 @@ struct source_update {
     std::string position;  // at most source_position_bytes_max
 };
 
+// Which call of which session a request was when it was asked for the first time; zeros: nobody counts.
+struct call_number {
+    session_id session = 0;
+    std::uint64_t sequence = 0;
+};
+
 // One atomic commit of everything that is named in it.
 struct commit_request {
     session_id session = 0;
@@ -100,8 +107,11 @@ struct commit_request {
     // The id was made for this call, nobody was told of it before, and it was not asked in another session: there is no
     // answer in the store to be looked for.
     bool fresh = false;
+    // By this the answer to one transaction that is opened and checkpointed in one step is found again, on an exclusive
+    // engine, unless the id says that it is kept. Such answers share rows, and cost a fraction of one.
+    call_number first_asked;
 
-    // Whether the answer is kept in a row of its own; else in the one row that it changes.
+    // Whether the answer is kept in a row of its own; else in the one row that it changes, or by first_asked.
     [[nodiscard]] bool has_group_row() const noexcept {
         return answer_kept(request) || transactions.size() + offsets.size() + sources.size() > 1;
     }

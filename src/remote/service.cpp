@@ -77,6 +77,11 @@ public:
         made.answered_below = in->answered_below();
         return made;
     }
+    // Before it moves to another session.
+    void was_first_for(core::commit_request& asked) const noexcept {
+        asked.fresh = false;
+        if (asked.first_asked.session == 0) asked.first_asked = {in->id, sequence_};
+    }
 
     std::shared_ptr<session> in;
 
@@ -170,7 +175,7 @@ weave::task<typename Call::reply> service::ask(Call call, std::chrono::milliseco
         if (now != as.in) {
             about.moved = about.perhaps_done;
             if constexpr (std::same_as<Call, wire::commit_call>)
-                if (as.in) call.request.fresh = false;
+                if (as.in) as.was_first_for(call.request);
             as = numbered(std::move(now), Call::acts);
         }
         moebius::message body = encode(as.head(), call);

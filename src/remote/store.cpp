@@ -23,7 +23,6 @@ public:
         : service_(std::move(options), executor, clock) {}
     [[nodiscard]] core::service& service() noexcept override { return service_; }
     [[nodiscard]] std::chrono::microseconds ahead() const noexcept override { return service_.ahead(); }
-    [[nodiscard]] bool outlives_broker() const noexcept override { return true; }
     weave::task<void> stop() override { return service_.stop(); }
 
 private:

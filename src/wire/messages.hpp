@@ -125,7 +125,8 @@ void describe(Archive& archive, T& value) {
 
 template <class Archive, wire::form_of<commit_request> T>
 void describe(Archive& archive, T& value) {
-    archive(value.request, value.transactions, value.offsets, value.sources, value.fresh);
+    archive(value.request, value.transactions, value.offsets, value.sources, value.fresh, value.first_asked.session,
+            value.first_asked.sequence);
 }
 
 template <class Archive, wire::form_of<commit_reply> T>

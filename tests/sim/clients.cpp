@@ -49,7 +49,8 @@ client::client(cluster& world, scene& shared, std::size_t number)
     : world_(world),
       shared_(shared),
       name_("client" + std::to_string(number)),
-      node_(world.simulation.add_node(world.choices.up_to(4s) - 2s)) {}
+      node_(world.simulation.add_node(world.choices.up_to(4s) - 2s)),
+      first_session_(number + 1) {}
 
 partition_key client::input(std::uint64_t partition) const {
     return {shared_.input.id, static_cast<partition_number>(partition)};
@@ -280,8 +281,10 @@ weave::task<client::verdict> client::commit_in_one_step(partition_key where) {
     made.ref.partition = where.partition;
     made.payload = next_payload();
     core::commit_request request;
-    // One broker knows again what it opened and checkpointed in one step where the answer is kept.
-    request.request = next_request(world_.exclusive());
+    // One broker knows again what it opened and checkpointed in one step where the answer is kept, in either way.
+    const bool numbered = world_.exclusive() && world_.chance(0.5);
+    request.request = next_request(world_.exclusive() && !numbered);
+    if (numbered) request.first_asked = {first_session_, ++numbers_};
     request.transactions.push_back(decide(made));
     checkpoint record;
     record.transactions.push_back({where, transaction_id(), made.payload, {}, {}});
@@ -306,12 +309,13 @@ void client::note_done(std::size_t record, const core::commit_reply& reply) {
 namespace {
 
 // Only the first broker that is asked hears that the request is fresh.
-auto first_fresh(core::commit_request request, std::shared_ptr<bool> fresh, bool always_fresh) {
-    return [request = std::move(request), fresh = std::move(fresh), always_fresh](core::broker& broker,
-                                                                                  core::session_id session) {
+auto first_fresh(core::commit_request request, std::shared_ptr<bool> fresh, const planted& mistakes) {
+    return [request = std::move(request), fresh = std::move(fresh), mistakes](core::broker& broker,
+                                                                              core::session_id session) {
         core::commit_request copy = request;
         copy.session = session;
-        copy.fresh = std::exchange(*fresh, always_fresh);
+        if (mistakes.other_numbers && !*fresh) ++copy.first_asked.session;
+        copy.fresh = std::exchange(*fresh, mistakes.always_fresh);
         return broker.commit(std::move(copy));
     };
 }
@@ -330,7 +334,7 @@ weave::task<client::verdict> client::settle(core::commit_request request, partit
     std::uint64_t again = world_.chance(0.1) && request.offsets.empty() && !alone ? 1 : 0;
     for (;;) {
         if (unsure && world_.mistakes.new_request_ids) request.request = next_request();
-        request_of<core::commit_reply> work = first_fresh(request, fresh, world_.mistakes.always_fresh);
+        request_of<core::commit_reply> work = first_fresh(request, fresh, world_.mistakes);
         std::optional<core::commit_reply> reply;
         std::optional<error> failure;
         try {

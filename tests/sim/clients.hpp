@@ -153,6 +153,8 @@ private:
     std::map<partition_key, std::size_t> routes_;
     std::uint64_t payloads_ = 0;
     std::uint64_t waits_ = 0;
+    const core::session_id first_session_;  // by which calls are numbered
+    std::uint64_t numbers_ = 0;
 };
 
 template <class T>

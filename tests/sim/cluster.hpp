@@ -33,6 +33,7 @@ struct planted {
     bool any_instance = false;        // an older instance of a consumer is taken for the newest
     bool new_request_ids = false;     // who asks again asks for something new
     bool always_fresh = false;        // who asks again says that it never asked before
+    bool other_numbers = false;       // who asks again says another number of its first call
     bool torn_batches = false;        // a batch over several shards leaves one out
     bool lying_failure = false;       // a storage that fails says of what is under way that it was not applied
     bool any_producer = false;        // an older instance of a named producer is taken for the newest

@@ -328,6 +328,8 @@ class Commit(Call[CommitReply], command="commit", reply=CommitReply, acts=True, 
     offsets: list[OffsetUpdate] = field(default_factory=list)
     sources: list[SourceUpdate] = field(default_factory=list)
     fresh: bool = False
+    first_session: U64 = 0  # not needed where ids say that their answers are kept
+    first_sequence: U64 = 0
 
 
 class Cancel(Call[Nothing], command="cancel", acts=True):

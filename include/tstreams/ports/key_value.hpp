@@ -49,6 +49,16 @@ struct mutation {
     std::optional<wall_time> expires;  // the row reads as absent from then on; never earlier
 };
 
+// A note is part of a row that an exclusive engine makes of what commits that it writes together have for one page.
+// The row's key is the page and more bytes, different in each row; its value is the notes, one behind another in the
+// order of their commits; it expires with the last of them. It is there exactly if the commits are.
+struct note {
+    bytes shard;
+    bytes page;
+    bytes text;
+    wall_time expires;
+};
+
 struct batch {
     bytes shard;
     ports::fence fence;
@@ -58,6 +68,8 @@ struct batch {
     // Blobs that this batch makes visible. With blob_caps::commit_covers they become durable with the commit;
     // otherwise the caller has synced them before.
     std::vector<blob_ref> covers;
+    // Only for engines with caps().exclusive, which keep it cheaper than a row of its own.
+    std::optional<ports::note> note;
 };
 
 enum class commit_status : std::uint8_t {
