@@ -3,6 +3,9 @@
 #include "moebius/test_process.hpp"
 #include "moebius/test_server.hpp"
 
+#include <ctime>
+#include <unordered_map>
+
 namespace {
 
 using namespace moebius;
@@ -282,6 +285,27 @@ TEST(bad_requests, credit_beyond_all_numbers) {
     for (int i = 0; i < 100; ++i) EXPECT_EQ(attacker.receive_answer().what, kind::item);
     attacker.control(kind::cancel, 1);
     EXPECT_TRUE(eventually([&] { return it.one.metrics().handlers == 0; }));
+}
+
+// Multiples of the number of buckets would all meet in one, if the server's table took a number for its own hash.
+TEST(bad_requests, numbers_that_are_chosen_to_collide) {
+    constexpr std::uint64_t many = 20'000;
+    std::unordered_multimap<std::uint64_t, int> like_the_servers;
+    for (std::uint64_t i = 0; i < many; ++i) like_the_servers.emplace(i, 0);
+    under_attack it;
+    const auto seconds_for = [&](std::uint64_t apart) {
+        const std::clock_t start = std::clock();
+        dealer attacker(it.endpoint);
+        for (std::uint64_t i = 1; i <= many; ++i) attacker.request(i * apart, "sleep");
+        EXPECT_TRUE(eventually([&] { return it.one.metrics().handlers == many; }, 60s));
+        attacker.close();
+        EXPECT_TRUE(eventually([&] { return it.one.metrics().handlers == 0; }, 60s));
+        return static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
+    };
+    const double honest = seconds_for(1);
+    const double chosen = seconds_for(like_the_servers.bucket_count());
+    std::printf("20,000 requests: %.0f ms, with chosen numbers %.0f ms\n", honest * 1e3, chosen * 1e3);
+    EXPECT_LT(chosen, 3 * honest + 0.1);
 }
 
 TEST(bad_requests, a_flood_of_introductions) {
