@@ -3,6 +3,7 @@
 #include "moebius/test_process.hpp"
 #include "moebius/test_server.hpp"
 
+#include <algorithm>
 #include <ctime>
 #include <unordered_map>
 
@@ -406,6 +407,30 @@ TEST(bad_clients, one_that_never_reads_its_stream) {
     EXPECT_LT(resident_bytes(), before + (std::size_t{64} << 20));
     EXPECT_TRUE(eventually([&] { return it.one.metrics().clients == 1; })) << "blocked for too long";
     EXPECT_EQ(it.one.metrics().outbound_bytes, 0U);
+}
+
+// They cost more than their bytes: that counts, too.
+TEST(bad_clients, one_that_never_reads_tiny_answers) {
+    constexpr std::size_t most = std::size_t{32} << 20;
+    for (const std::size_t body_bytes : {40U, 1U}) {
+        server_options options;
+        options.limits.outbound_bytes = most;
+        under_attack it(options);
+        dealer attacker(it.endpoint, std::string(), 1);
+        attacker.send(dealer::framed(asking(0, kind::hello), "attacker", {}));
+        ASSERT_TRUE(eventually([&] { return it.one.metrics().clients == 2; }));
+        const std::size_t before = resident_bytes();
+        const std::size_t held = it.one.on_loop([&] {
+            std::size_t taken = 0;
+            const auto only_it = [](const client& one) { return one.name() == "attacker"; };
+            while (it.one.node.broadcast(message(std::string(body_bytes, 'x')), only_it) == 1) ++taken;
+            return taken;
+        });
+        const std::size_t more = std::max(resident_bytes(), before) - before;
+        std::printf("%zu answers of %zu bytes: %zu MiB, %zu bytes each\n", held, body_bytes, more >> 20, more / held);
+        EXPECT_GT(held, most / (body_bytes + 512));
+        EXPECT_LT(more, 2 * most);
+    }
 }
 
 TEST(bad_clients, ones_that_vanish_with_much_unread) {
