@@ -2,8 +2,6 @@
 
 #include <tstreams/error.hpp>
 
-#include <algorithm>
-
 namespace tstreams::server {
 
 // Counted by the connection that opened them, which stays the same wherever they speak.
@@ -58,22 +56,10 @@ std::vector<core::session_id> sessions::silent() const {
 
 void sessions::forget_below(session& of, std::uint64_t answered_below) {
     if (answered_below <= of.answered_below) return;
-    const auto forget = [&of](kept_answer& one) {
-        one.confirmed = true;
-        of.answer_bytes -= one.body.size();
-    };
-    if (answered_below - of.answered_below <= of.answers.size()) {
-        for (std::uint64_t at = of.answered_below; at < answered_below; ++at)
-            if (const auto found = of.answers.find(at); found != of.answers.end()) {
-                forget(*found->second);
-                of.answers.erase(found);
-            }
-    } else {
-        std::erase_if(of.answers, [&](const auto& one) {
-            const bool over = one.first < answered_below;
-            if (over) forget(*one.second);
-            return over;
-        });
+    for (auto at = of.answers.begin(); at != of.answers.end() && at->first < answered_below;) {
+        at->second->confirmed = true;
+        of.answer_bytes -= at->second->body.size();
+        at = of.answers.erase(at);
     }
     of.answered_below = answered_below;
 }
@@ -88,15 +74,16 @@ sessions::numbered sessions::number(session& of, const wire::request_head& head)
     if (head.sequence < of.answered_below)
         throw error(errc::invalid_argument, "a call that the client has the answer to already");
     if (head.answered_below <= head.sequence) forget_below(of, head.answered_below);
-    if (const auto known = of.answers.find(head.sequence); known != of.answers.end())
-        return {known->second, false, false};
+    const bool in_order = head.sequence > of.highest;
+    if (!in_order)
+        if (const auto known = of.answers.find(head.sequence); known != of.answers.end())
+            return {known->second, false, false};
     if (of.answers.size() >= limits_.answers)
         throw error(errc::overloaded, std::to_string(of.answers.size()) + " calls of this client are in flight");
     if (of.answer_bytes >= limits_.answer_bytes)
         throw error(errc::overloaded, std::to_string(of.answer_bytes) + " bytes of answers are not confirmed");
     auto fresh = std::allocate_shared<kept_answer>(weave::recycling_allocator<kept_answer>(), home_);
-    of.answers.emplace(head.sequence, fresh);
-    const bool in_order = head.sequence > of.highest;
+    of.answers.emplace_hint(of.answers.end(), head.sequence, fresh);
     if (in_order) of.highest = head.sequence;
     return {std::move(fresh), true, in_order};
 }

@@ -19,6 +19,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -45,8 +46,9 @@ struct session {
     ports::steady_time last_seen{};
     std::uint64_t answered_below = 1;
     std::uint64_t highest = 0;  // number that it has used
-    std::unordered_map<std::uint64_t, std::shared_ptr<kept_answer>, std::hash<std::uint64_t>, std::equal_to<>,
-                       weave::recycling_allocator<std::pair<const std::uint64_t, std::shared_ptr<kept_answer>>>>
+    // In order, as the client gives the numbers: one more is put at the end, and those that it has go at the beginning.
+    std::map<std::uint64_t, std::shared_ptr<kept_answer>, std::less<>,
+             weave::recycling_allocator<std::pair<const std::uint64_t, std::shared_ptr<kept_answer>>>>
         answers;
     std::size_t answer_bytes = 0;  // of these
 };

@@ -3,7 +3,9 @@
 #include "engines/conformance/suite.hpp"
 
 #include <tstreams/error.hpp>
+#include <weave/sync.hpp>
 
+#include <algorithm>
 #include <limits>
 
 namespace tstreams::conformance {
@@ -32,6 +34,22 @@ weave::task<void> hold_expiry(ports::key_value& rows, std::optional<wall_time> a
     co_return;
 }
 
+// Begins them in this order, each before an earlier one has ended, by both calls and at different levels.
+weave::task<std::vector<commit_status>> commit_at_once(connection at, std::vector<ports::batch> changes) {
+    std::vector<weave::task<ports::commit_result>> begun;
+    for (std::size_t i = 0; i < changes.size(); ++i) {
+        const durability level = i % 2 == 0 ? durability::sync() : durability::process();
+        std::vector<ports::batch> alone(1, std::move(changes[i]));
+        begun.push_back(i % 3 == 0 && at.rows->caps().atomic_shards ? at.rows->commit_all(std::move(alone), level)
+                                                                    : at.rows->commit(std::move(alone.front()), level));
+    }
+    std::vector<weave::outcome_of<ports::commit_result>> ended =
+        co_await weave::when_all(*at.executor, std::move(begun));
+    std::vector<commit_status> answers;
+    for (weave::outcome_of<ports::commit_result>& one : ended) answers.push_back(one.get().status);
+    co_return answers;
+}
+
 }  // namespace
 
 TEST_P(exclusive_suite, fences_are_taken_as_met_and_not_kept) {
@@ -53,6 +71,37 @@ TEST_P(exclusive_suite, fences_are_taken_as_met_and_not_kept) {
     ports::scan_range range;
     range.shard = "claimed";
     EXPECT_TRUE(scan(std::move(range)).empty());
+}
+
+// The broker builds a change on an earlier one as soon as that is handed over.
+TEST_P(exclusive_suite, commits_take_effect_in_the_order_in_which_they_began) {
+    constexpr std::size_t links = 60;
+    put("shard", "key", "0");
+    std::vector<ports::batch> chain;
+    for (std::size_t i = 1; i <= links; ++i) {
+        ports::batch& change = chain.emplace_back(put_batch("shard", "key", std::to_string(i)));
+        change.conditions.push_back({"key", test::equals, std::to_string(i - 1)});
+    }
+    EXPECT_EQ(engine().run(commit_at_once(engine().node(0), std::move(chain))),
+              std::vector<commit_status>(links, commit_status::applied));
+    EXPECT_EQ(get("shard", "key"), std::to_string(links));
+}
+
+TEST_P(exclusive_suite, of_racing_commits_the_first_wins) {
+    for (int round = 0; round < 20; ++round) {
+        const std::string key = std::to_string(round);
+        std::vector<ports::batch> racing;
+        for (const char* value : {"first", "second", "third"}) {
+            ports::batch& change = racing.emplace_back(put_batch("shard", key, value));
+            change.conditions.push_back({key, test::absent, ""});
+        }
+        std::rotate(racing.begin(), racing.begin() + round % 3, racing.end());
+        const std::string winner = *racing.front().mutations.front().value;
+        const std::vector<commit_status> answers = engine().run(commit_at_once(engine().node(0), std::move(racing)));
+        EXPECT_EQ(answers, (std::vector{commit_status::applied, commit_status::condition_failed,
+                                        commit_status::condition_failed}));
+        EXPECT_EQ(get("shard", key), winner);
+    }
 }
 
 TEST_P(exclusive_suite, nothing_expires_by_a_clock_that_is_not_believed) {

@@ -1,9 +1,11 @@
 // Which keys the group that gathers may have touched: a set of hashes that forgets everything at once.
 #pragma once
 
+#include <weave/seeded_hash.hpp>
+
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -28,7 +30,7 @@ private:
     static constexpr std::size_t slots_least = 256;
 
     static std::uint64_t hash(std::string_view key) noexcept {
-        return std::hash<std::string_view>{}(key) | 1;  // zero is an empty slot
+        return weave::seeded_hash()(key) | 1;  // zero is an empty slot
     }
     // Where the hash is, or the empty slot where it would be.
     [[nodiscard]] std::size_t find(std::uint64_t wanted) const noexcept {

@@ -91,6 +91,8 @@ void log_writer::open_next() {
     const header_block header = encode_file_header(number, {end_.offset, last_commit_});
     std::shared_ptr<file> next;
     try {
+        // On the disk a later name may come first, so the former has to be there before this one is made.
+        if (name_now && current_) files_.sync_directory(paths_.log());
         next = files_.open(path, disk::mode::create);
         next->write({header.data(), header.size()}, 0);
         if (name_now) files_.sync_directory(paths_.log());

@@ -11,6 +11,7 @@
 #include <tstreams/ports/clock.hpp>
 #include <tstreams/ports/coordinator.hpp>
 #include <tstreams/ports/key_value.hpp>
+#include <weave/seeded_hash.hpp>
 
 #include <chrono>
 #include <cstddef>
@@ -123,7 +124,7 @@ private:
         std::vector<undecided> waiting;  // unknown to their callers; at most 64
         [[nodiscard]] bool empty() const noexcept { return rows.empty() && !fence && !last_applied && waiting.empty(); }
     };
-    using shard_map = std::unordered_map<ports::bytes, shard_state>;
+    using shard_map = std::unordered_map<ports::bytes, shard_state, weave::seeded_hash>;
     struct stored_blob {
         std::string data;
         ports::bytes name;  // shared only

@@ -34,7 +34,7 @@ public:
         const noexcept;  // its IP address; of ipc, user and process; empty for inproc
 
     [[nodiscard]] std::size_t queued_requests() const noexcept;  // waiting behind its running handler
-    [[nodiscard]] std::size_t outbound_bytes() const noexcept;   // given to send but not yet taken by libzmq
+    [[nodiscard]] std::size_t outbound_bytes() const noexcept;   // not taken by libzmq yet; 160 more per frame
 
     // A message that answers no request. none: libzmq has it, or it waits in the client's outbound queue;
     // would_block: the client's budget is used up and nothing was queued; peer_gone: neither was it sent. Only an

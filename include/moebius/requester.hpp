@@ -26,9 +26,10 @@
 namespace moebius {
 
 struct requester_options {
-    std::string name{};                                  // told to the server: client::name()
-    std::size_t requests_max = 65'536;                   // in flight; one more throws error(overloaded)
-    std::size_t outbound_bytes = std::size_t{32} << 20;  // not taken by libzmq yet; over it: error(overloaded)
+    std::string name{};                 // told to the server: client::name()
+    std::size_t requests_max = 65'536;  // in flight; one more throws error(overloaded)
+    // Not taken by libzmq yet, counting 160 more for each frame; over it: error(overloaded).
+    std::size_t outbound_bytes = std::size_t{32} << 20;
     // Of a frame that comes; above, the connection is cut. 64 KiB are always taken.
     std::size_t message_bytes = std::size_t{64} << 20;
     std::chrono::milliseconds heartbeat{2000};

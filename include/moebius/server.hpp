@@ -31,11 +31,13 @@ struct server_limits {
     std::size_t body_bytes = std::size_t{1} << 20;  // of one request; above it: error(too_large)
     // Of one frame; libzmq cuts the connection above it. A frame of up to 64 KiB, as a batch has, is always taken.
     std::size_t message_bytes = (std::size_t{1} << 20) + 4096;
-    std::size_t clients = 100'000;                          // one more: error(overloaded)
-    std::size_t queued_requests = 1024;                     // of one client, behind its running handler
-    std::size_t queued_bytes = std::size_t{256} << 20;      // of requests that wait or run, of all clients together
-    std::size_t handlers = 100'000;                         // coroutines that run, of all clients together
-    std::size_t outbound_bytes = std::size_t{32} << 20;     // of one client that does not read fast enough
+    std::size_t clients = 100'000;                      // one more: error(overloaded)
+    std::size_t queued_requests = 1024;                 // of one client, behind its running handler
+    std::size_t queued_bytes = std::size_t{256} << 20;  // of requests that wait or run, of all clients together
+    std::size_t handlers = 100'000;                     // coroutines that run, of all clients together
+    // Of one client that does not read fast enough; each frame, of which a message has one or two, counts 160 bytes
+    // beside its own.
+    std::size_t outbound_bytes = std::size_t{32} << 20;
     std::size_t all_outbound_bytes = std::size_t{1} << 30;  // of all; over it only clients that read get more
     unsigned drain_batch = 1024;  // messages per turn, if 400 us are enough; then timers and other sockets have theirs
 };

@@ -5,6 +5,8 @@
 #include <weave/spawn.hpp>
 #include <weave/sync.hpp>
 
+#include <optional>
+
 namespace tstreams::detail {
 
 namespace {
@@ -62,23 +64,19 @@ weave::task<void> send(commit_plan* plan) {
     co_await plan->client->service().commit(std::move(request));
 }
 
-outcome outcome_of(const std::exception_ptr& failure) {
-    try {
-        std::rethrow_exception(failure);
-    } catch (const error& refused) {
-        return refused.outcome();
-    } catch (...) {
-        return outcome::unknown;
-    }
-}
+// What a failure says of itself; nothing for what is no error of ours.
+struct verdict {
+    outcome result = outcome::unknown;
+    std::optional<errc> code;
+};
 
-bool says_invalid_state(const std::exception_ptr& failure) {
+verdict verdict_of(const std::exception_ptr& failure) {
     try {
         std::rethrow_exception(failure);
     } catch (const error& refused) {
-        return refused.code() == errc::invalid_state;
+        return {refused.outcome(), refused.code()};
     } catch (...) {
-        return false;
+        return {};
     }
 }
 
@@ -104,12 +102,13 @@ weave::task<void> send_behind_frame(commit_plan* plan, transaction_state* of, co
     }
     co_await written.wait();
     if (!refused) co_return;
-    if (outcome_of(refused) != outcome::not_applied) std::rethrow_exception(refused);
+    const verdict said = verdict_of(refused);
+    if (said.result != outcome::not_applied) std::rethrow_exception(refused);
     if (unwritten) {
         *end = commit_end::not_applied;
         std::rethrow_exception(unwritten);
     }
-    if (!says_invalid_state(refused)) std::rethrow_exception(refused);
+    if (said.code != errc::invalid_state) std::rethrow_exception(refused);
     co_await send(plan);
 }
 

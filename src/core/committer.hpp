@@ -11,6 +11,7 @@
 #include "core/transactions.hpp"
 
 #include <weave/frame_pool.hpp>
+#include <weave/seeded_hash.hpp>
 
 #include <functional>
 #include <memory>
@@ -153,10 +154,10 @@ private:
     static constexpr std::size_t given_up_max = 65'536;
     std::set<request_id> given_up_;
     // Those under way; the event is made by the first that waits for the end.
-    struct by_random_part {
-        std::size_t operator()(const request_id& one) const noexcept { return one.high ^ one.low; }
+    struct id_hash {
+        std::size_t operator()(const request_id& one) const noexcept { return weave::seeded_hash()(one.high, one.low); }
     };
-    std::unordered_map<request_id, std::shared_ptr<weave::event>, by_random_part, std::equal_to<>,
+    std::unordered_map<request_id, std::shared_ptr<weave::event>, id_hash, std::equal_to<>,
                        weave::recycling_allocator<std::pair<const request_id, std::shared_ptr<weave::event>>>>
         in_flight_;
     std::set<request_id> in_doubt_;  // under way when the storage failed: no more than there were then

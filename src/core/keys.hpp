@@ -17,6 +17,7 @@
 #include "core/service.hpp"
 
 #include <tstreams/ports/key_value.hpp>
+#include <weave/seeded_hash.hpp>
 
 #include <cstdint>
 #include <string>
@@ -32,8 +33,7 @@ struct partition_key {
 
 struct partition_key_hash {
     std::size_t operator()(const partition_key& key) const noexcept {
-        std::uint64_t mixed = (key.stream ^ (std::uint64_t{key.partition} << 48)) * 0x9e3779b97f4a7c15;
-        return static_cast<std::size_t>(mixed ^ (mixed >> 29));
+        return weave::seeded_hash()(key.stream, key.partition);
     }
 };
 

@@ -63,7 +63,7 @@ private:
 };
 
 struct names : testing::Test {
-    names() { world.restart_on(rows); }
+    explicit names(broker_options chosen = {}) : world(std::move(chosen)) { world.restart_on(rows); }
     ~names() override { world.stop(); }
 
     // Starts `work`; its outcome stands in the answer once it is there.
@@ -271,6 +271,134 @@ TEST_F(names, an_instance_is_given_once_although_the_clock_is_set_back) {
         world.clock.shift -= world.simulation.now() - std::exchange(began, world.simulation.now());
         world.restart_on(rows);
     }
+}
+
+// Who looks a name up may read its row just before it is deleted, and hear of it afterwards.
+TEST_F(names, one_that_is_deleted_does_not_come_back_with_who_looked_it_up_before) {
+    const stream_info stream = world.make_stream("orders");
+    attach_consumer_request known;
+    known.stream = stream.id;
+    known.consumer = "billing";
+    known.must_exist = true;
+    known.partitions.push_back(0);
+    known.starts.emplace_back();
+    memory::fault_rates slow;
+    slow.delay = 1;
+    int found = 0;
+    for (int round = 0; round < 100; ++round) {
+        world.attach(stream, "billing");
+        world.restart_on(rows);
+        world.read(stream);  // the partition is in memory, the name is not
+        world.store.faults().set_rates(slow);
+        const auto deleted = start(world.service->delete_offset(stream.id, "billing", true));
+        known.session = world.session;
+        const auto attached = start(world.service->attach_consumer(known));
+        world.simulation.run_for(1s);
+        world.store.faults().set_rates({});
+        EXPECT_FALSE((*deleted)->failure());
+        found += (*attached)->failure() ? 0 : 1;
+        EXPECT_TRUE(world.run(world.service->list_offsets(stream.id, "billing")).empty()) << "in round " << round;
+    }
+    EXPECT_GT(found, 0) << "it never came before the deletion";
+    EXPECT_LT(found, 100) << "it always came before the deletion";
+}
+
+// The row that a new instance looks up may be older than what a checkpoint has written meanwhile.
+TEST_F(names, a_source_position_is_not_taken_back_by_who_looked_it_up_before) {
+    const stream_info stream = world.make_stream("orders");
+    memory::fault_rates slow;
+    slow.delay = 1;
+    int stored = 0;
+    for (int round = 0; round < 100; ++round) {
+        const std::uint64_t instance = attach_producer(stream).instance;
+        world.run(world.service->commit(at_source(stream, instance, "before")));
+        world.restart_on(rows);
+        world.read(stream);
+        world.store.faults().set_rates(slow);
+        const auto moved = start(world.service->commit(at_source(stream, instance, "after")));
+        const auto newer = start(world.service->attach_producer(attaching(stream)));
+        world.simulation.run_for(1s);
+        world.store.faults().set_rates({});
+        const std::string position = (*moved)->failure() ? "before" : "after";
+        stored += (*moved)->failure() ? 0 : 1;
+        EXPECT_EQ((*newer)->get().source_position, position) << "in round " << round;
+        EXPECT_EQ(attach_producer(stream).source_position, position) << "in round " << round;
+    }
+    EXPECT_GT(stored, 0) << "the new instance always came first";
+    EXPECT_LT(stored, 100) << "the new instance never came first";
+}
+
+TEST_F(names, nothing_is_left_of_those_of_a_deleted_stream) {
+    std::size_t left = 0;
+    for (int round = 0; round < 2; ++round) {
+        world.restart_on(rows);
+        const stream_info stream = world.make_stream("orders", 3, 100s);
+        for (partition_number partition = 0; partition < 3; ++partition) {
+            world.send(stream, "a", partition);
+            for (const char* consumer : {"billing", "shipping"}) world.attach(stream, consumer, {}, partition);
+        }
+        attach_producer(stream);
+        const std::size_t rows_before = world.store.stored_rows();
+        world.run(world.service->delete_stream("orders"));
+        world.simulation.run_for(10min);
+        const std::size_t before = std::exchange(left, world.store.stored_rows());
+        EXPECT_LE(left + 3 + 6 + 1, rows_before) << "transactions, consumers, the producer";
+        EXPECT_TRUE(round == 0 || left == before) << left << " rows, and after an earlier deletion " << before;
+    }
+}
+
+// Each partition that is used drives out another one.
+struct crowded_names : names {
+    crowded_names() : names(one_partition()) {}
+    static broker_options one_partition() {
+        broker_options chosen;
+        chosen.partitions_cached_max = 1;
+        return chosen;
+    }
+};
+
+// Its partition is not given up meanwhile: a new instance would read the position before, and write it again.
+TEST_F(crowded_names, a_source_position_under_way_is_not_lost_to_a_new_instance) {
+    const stream_info stream = world.make_stream("orders", 2);
+    const attached_producer mine = attach_producer(stream);
+    world.run(world.service->commit(at_source(stream, mine.instance, "line 1")));
+    rows.hold();
+    const auto next = start(world.service->commit(at_source(stream, mine.instance, "line 2")));
+    ASSERT_EQ(rows.waiting(), 1U);
+    world.read(stream, {}, 1);
+    const auto newer = start(world.service->attach_producer(attaching(stream)));
+    rows.let_go(0);
+    world.simulation.run_for(1s);
+    EXPECT_FALSE((*next)->failure());
+    EXPECT_EQ((*newer)->get().source_position, "line 2");
+    EXPECT_EQ(attach_producer(stream).source_position, "line 2");
+}
+
+TEST_F(crowded_names, a_consumer_at_work_keeps_its_partition) {
+    const stream_info stream = world.make_stream("orders", 2);
+    world.attach(stream, "billing");
+    world.read(stream, {}, 1);
+    EXPECT_EQ(code_of([&] { world.run(world.service->delete_offset(stream.id, "billing", false)); }),
+              errc::consumer_live);
+}
+
+TEST_F(crowded_names, a_partition_that_was_given_up_comes_back_with_its_names) {
+    const stream_info stream = world.make_stream("orders", 2);
+    const attached_producer feeder = attach_producer(stream);
+    world.run(world.service->commit(at_source(stream, feeder.instance, "line 1")));
+    const transaction_id first = world.send(stream, "a");
+    const attached_partition reader = world.attach(stream, "billing");
+    world.run(world.service->detach_consumer(world.session, stream.id, "billing"));
+    world.read(stream, {}, 1);
+    world.run(world.service->commit(at_source(stream, feeder.instance, "line 2")));
+    world.run(world.service->commit(at_offset(stream, reader.instance, first)));
+    world.read(stream, {}, 1);
+    EXPECT_EQ(world.attach(stream, "billing").position, first);
+    const attached_producer newer = attach_producer(stream);
+    EXPECT_EQ(newer.source_position, "line 2");
+    world.read(stream, {}, 1);
+    EXPECT_EQ(code_of([&] { world.run(world.service->commit(at_source(stream, feeder.instance, "line 3"))); }),
+              errc::fenced);
 }
 
 }  // namespace

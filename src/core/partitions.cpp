@@ -309,15 +309,15 @@ void partitions::drop(const std::shared_ptr<partition>& part) {
 
 std::vector<std::shared_ptr<partition>> partitions::of_stream(stream_id stream) const {
     std::vector<std::shared_ptr<partition>> found;
-    for (const auto& [key, entry] : table_) {
-        if (key.stream == stream) found.push_back(entry.part);
+    for (const partition_key& key : order_) {
+        if (key.stream == stream) found.push_back(table_.at(key).part);
     }
     return found;
 }
 
 std::vector<std::shared_ptr<partition>> partitions::all() const {
     std::vector<std::shared_ptr<partition>> found;
-    for (const auto& [key, entry] : table_) found.push_back(entry.part);
+    for (const partition_key& key : order_) found.push_back(table_.at(key).part);
     return found;
 }
 

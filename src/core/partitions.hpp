@@ -51,6 +51,7 @@ public:
     std::function<void(const std::shared_ptr<partition>&)> on_drop;
     // Forgets it: its undecided transactions are lost, its readers wake up and find out why.
     void drop(const std::shared_ptr<partition>& part);
+    // Least recently used first, here and below.
     [[nodiscard]] std::vector<std::shared_ptr<partition>> of_stream(stream_id stream) const;
     [[nodiscard]] std::vector<std::shared_ptr<partition>> all() const;
     [[nodiscard]] std::size_t count() const noexcept { return table_.size(); }

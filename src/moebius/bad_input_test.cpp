@@ -3,6 +3,10 @@
 #include "moebius/test_process.hpp"
 #include "moebius/test_server.hpp"
 
+#include <algorithm>
+#include <ctime>
+#include <unordered_map>
+
 namespace {
 
 using namespace moebius;
@@ -284,6 +288,27 @@ TEST(bad_requests, credit_beyond_all_numbers) {
     EXPECT_TRUE(eventually([&] { return it.one.metrics().handlers == 0; }));
 }
 
+// Multiples of the number of buckets would all meet in one, if the server's table took a number for its own hash.
+TEST(bad_requests, numbers_that_are_chosen_to_collide) {
+    constexpr std::uint64_t many = 20'000;
+    std::unordered_multimap<std::uint64_t, int> like_the_servers;
+    for (std::uint64_t i = 0; i < many; ++i) like_the_servers.emplace(i, 0);
+    under_attack it;
+    const auto seconds_for = [&](std::uint64_t apart) {
+        const std::clock_t start = std::clock();
+        dealer attacker(it.endpoint);
+        for (std::uint64_t i = 1; i <= many; ++i) attacker.request(i * apart, "sleep");
+        EXPECT_TRUE(eventually([&] { return it.one.metrics().handlers == many; }, 60s));
+        attacker.close();
+        EXPECT_TRUE(eventually([&] { return it.one.metrics().handlers == 0; }, 60s));
+        return static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
+    };
+    const double honest = seconds_for(1);
+    const double chosen = seconds_for(like_the_servers.bucket_count());
+    std::printf("20,000 requests: %.0f ms, with chosen numbers %.0f ms\n", honest * 1e3, chosen * 1e3);
+    EXPECT_LT(chosen, 3 * honest + 0.1);
+}
+
 TEST(bad_requests, a_flood_of_introductions) {
     under_attack it;
     dealer attacker(it.endpoint);
@@ -382,6 +407,30 @@ TEST(bad_clients, one_that_never_reads_its_stream) {
     EXPECT_LT(resident_bytes(), before + (std::size_t{64} << 20));
     EXPECT_TRUE(eventually([&] { return it.one.metrics().clients == 1; })) << "blocked for too long";
     EXPECT_EQ(it.one.metrics().outbound_bytes, 0U);
+}
+
+// They cost more than their bytes: that counts, too.
+TEST(bad_clients, one_that_never_reads_tiny_answers) {
+    constexpr std::size_t most = std::size_t{32} << 20;
+    for (const std::size_t body_bytes : {40U, 1U}) {
+        server_options options;
+        options.limits.outbound_bytes = most;
+        under_attack it(options);
+        dealer attacker(it.endpoint, std::string(), 1);
+        attacker.send(dealer::framed(asking(0, kind::hello), "attacker", {}));
+        ASSERT_TRUE(eventually([&] { return it.one.metrics().clients == 2; }));
+        const std::size_t before = resident_bytes();
+        const std::size_t held = it.one.on_loop([&] {
+            std::size_t taken = 0;
+            const auto only_it = [](const client& one) { return one.name() == "attacker"; };
+            while (it.one.node.broadcast(message(std::string(body_bytes, 'x')), only_it) == 1) ++taken;
+            return taken;
+        });
+        const std::size_t more = std::max(resident_bytes(), before) - before;
+        std::printf("%zu answers of %zu bytes: %zu MiB, %zu bytes each\n", held, body_bytes, more >> 20, more / held);
+        EXPECT_GT(held, most / (body_bytes + 512));
+        EXPECT_LT(more, 2 * most);
+    }
 }
 
 TEST(bad_clients, ones_that_vanish_with_much_unread) {

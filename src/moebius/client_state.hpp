@@ -10,6 +10,7 @@
 #include <moebius/message.hpp>
 #include <moebius/router.hpp>
 #include <weave/context.hpp>
+#include <weave/seeded_hash.hpp>
 #include <weave/task.hpp>
 
 #include <any>
@@ -89,7 +90,7 @@ struct client_state final : list_node, weave::job {
     // What CREDIT and CANCEL may mean: binary requests that did not end at once, by the client's number. A client that
     // gives many of them the same number is understood for a few.
     static constexpr std::size_t same_number_max = 16;
-    std::unordered_multimap<std::uint64_t, call*> by_number;
+    std::unordered_multimap<std::uint64_t, call*, weave::seeded_hash> by_number;
 
     frame_queue outbound;
     std::size_t outbound_bytes = 0;

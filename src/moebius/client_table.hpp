@@ -3,10 +3,11 @@
 
 #include "moebius/client_state.hpp"
 
+#include <weave/seeded_hash.hpp>
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <deque>
 #include <string_view>
 #include <unordered_map>
@@ -59,24 +60,13 @@ public:
     }
 
 private:
-    // The ids that libzmq gives have 5 bytes: one multiplication mixes them.
-    struct id_hash {
-        std::size_t operator()(std::string_view id) const noexcept {
-            if (id.size() > 8) return std::hash<std::string_view>{}(id);
-            std::uint64_t bits = 0;
-            std::memcpy(&bits, id.data(), id.size());
-            bits *= 0x9E3779B97F4A7C15U;
-            return static_cast<std::size_t>(bits ^ bits >> 32);
-        }
-    };
-
-    client_state*& place_of(std::string_view id) noexcept { return recent_[id_hash{}(id) % recent_.size()]; }
+    client_state*& place_of(std::string_view id) noexcept { return recent_[weave::seeded_hash()(id) % recent_.size()]; }
 
     server_core& core_;
     std::array<client_state*, 1024> recent_{};  // saves most searches the divisions and the steps of the hash table
     std::deque<client_state> slots_;
     std::vector<client_state*> free_;
-    std::unordered_map<std::string_view, client_state*, id_hash> by_id_;
+    std::unordered_map<std::string_view, client_state*, weave::seeded_hash> by_id_;
 };
 
 }  // namespace moebius::detail

@@ -63,6 +63,10 @@ struct outgoing {
     }
 };
 
+// What a frame that waits costs beside its bytes: its place in the queue, and libzmq's block for those that do not fit
+// into the place. It counts as bytes do; else tiny messages took several times what they may.
+inline constexpr std::size_t frame_cost = 160;
+
 // Messages that wait to be sent, as frames. It keeps room for a few when it is empty, and gives back what it took for
 // more.
 class frame_queue {
@@ -74,9 +78,9 @@ public:
         const auto add = [](std::size_t sum, const entry& one) { return sum + one.messages; };
         return std::accumulate(begin, entries_.end(), std::size_t{0}, add);
     }
-    // Returns the bytes of the message, as pop() does later.
+    // Returns what the message counts, as pop() does later: its bytes, and the cost of its frames.
     std::size_t push(message&& head, message* tail) {
-        const std::size_t bytes = head.size() + (tail ? tail->size() : 0);
+        const std::size_t bytes = head.size() + frame_cost + (tail ? tail->size() + frame_cost : 0);
         if (entries_.size() == kept && entries_.capacity() == kept) entries_.reserve(4 * kept);  // not by and by
         entries_.emplace_back(std::move(head), bytes, 1, tail != nullptr);
         if (tail) entries_.emplace_back(std::move(*tail), 0, 0, false);
@@ -110,7 +114,7 @@ private:
         entry(message&& of, std::size_t of_message, std::uint32_t in_it, bool another) noexcept
             : frame(std::move(of)), bytes(of_message), messages(in_it), more(another) {}
         message frame;
-        std::size_t bytes;       // of the message that begins here
+        std::size_t bytes;       // that the message that begins here counts
         std::uint32_t messages;  // of a batch; 0 for the second frame of a message
         bool more;
     };

@@ -58,8 +58,8 @@ server_core::sent server_core::send_now(const client_state& to, message& head, m
 // What is held only for the end of the turn makes room for what comes.
 bool server_core::has_room(client_state& to, std::size_t bytes) noexcept {
     const auto fits = [&] {
-        return to.outbound.empty() || (to.outbound_bytes + bytes <= options_.limits.outbound_bytes &&
-                                       outbound_bytes_ + bytes <= options_.limits.all_outbound_bytes);
+        return to.outbound.empty() || (to.outbound_bytes + bytes + frame_cost <= options_.limits.outbound_bytes &&
+                                       outbound_bytes_ + bytes + frame_cost <= options_.limits.all_outbound_bytes);
     };
     if (fits()) return true;
     if (to.blocked) return false;
@@ -92,8 +92,10 @@ errc server_core::deliver(client_state& to, message&& head, message* tail) {
         block(to);
     else if (first)
         hold_back(to);
-    const std::size_t frames_max = to.batches ? held_messages_max : held_frames_max;
-    if (!to.blocked && (to.outbound_bytes > held_bytes_max || to.outbound.frames() >= frames_max)) send_queued(to);
+    const std::size_t frames = to.outbound.frames();
+    const bool enough = to.outbound_bytes > held_bytes_max + frames * frame_cost ||
+                        frames >= (to.batches ? held_messages_max : held_frames_max);
+    if (!to.blocked && enough) send_queued(to);
     return errc::none;
 }
 

@@ -201,7 +201,8 @@ void requester_core::deliver(outgoing what) {
     if (outbound_.empty() && !hold && send_now(what.head, tail, 1)) return;
     outbound_bytes_ += outbound_.push(std::move(what.head), tail);
     if (blocked_) return;
-    const bool enough = outbound_bytes_ > batch_bytes_max || outbound_.frames() >= held_messages_max;
+    const std::size_t frames = outbound_.frames();
+    const bool enough = outbound_bytes_ > batch_bytes_max + frames * frame_cost || frames >= held_messages_max;
     if (!hold || enough)
         (void)send_queued();
     else if (!std::exchange(flush_.posted, true))

@@ -28,12 +28,18 @@ inline std::size_t bulk_of(const wire::commit_call& call) {
 }
 
 // Calls whose effect outlives the session in which they are asked, and which have no id by which another server knows
-// them. (Checkpoints and created streams have; what is open ends with the session.)
+// them. (Checkpoints and created streams have; what is open ends with the session.) A new instance of a name has fenced
+// the older one for good.
 template <class Call>
-constexpr bool nobody_remembers =
-    std::same_as<Call, wire::update_stream_call> || std::same_as<Call, wire::delete_stream_call> ||
-    std::same_as<Call, wire::set_offset_call> || std::same_as<Call, wire::delete_offset_call> ||
-    std::same_as<Call, wire::abort_call>;
+bool nobody_remembers(const Call&) noexcept {
+    return std::same_as<Call, wire::update_stream_call> || std::same_as<Call, wire::delete_stream_call> ||
+           std::same_as<Call, wire::set_offset_call> || std::same_as<Call, wire::delete_offset_call> ||
+           std::same_as<Call, wire::abort_call> || std::same_as<Call, wire::accept_clock_call> ||
+           std::same_as<Call, wire::attach_producer_call>;
+}
+inline bool nobody_remembers(const wire::attach_consumer_call& call) noexcept {
+    return !call.request.consumer.empty();  // without a name nothing is stored
+}
 
 // Many checkpoints may be under way.
 template <class Call>

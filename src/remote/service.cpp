@@ -191,7 +191,7 @@ weave::task<typename Call::reply> service::ask(Call call, std::chrono::milliseco
             } catch (const error& failure) {
                 const bool over = failure.code() == errc::session_ended;
                 if (!over || closing_) {
-                    const bool elsewhere = nobody_remembers<Call> || refused_unseen<Call>(failure.code());
+                    const bool elsewhere = nobody_remembers(call) || refused_unseen<Call>(failure.code());
                     const bool unsure = over ? about.perhaps_done : about.moved && elsewhere;
                     if (!about.acts || !unsure) throw;
                     throw error(failure.code(), failure.what(), outcome::unknown);

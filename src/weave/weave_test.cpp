@@ -1,14 +1,20 @@
-// task<T>, event, mutex and when_all on a queue that the test drives by hand.
+// task<T>, event, mutex and when_all on a queue that the test drives by hand; the hash of keys that a peer chooses.
+#include <weave/seeded_hash.hpp>
 #include <weave/spawn.hpp>
 #include <weave/sync.hpp>
 #include <weave/task.hpp>
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstring>
 #include <deque>
 #include <memory>
+#include <set>
 #include <stdexcept>
 #include <string>
+#include <unordered_set>
+#include <vector>
 
 namespace {
 
@@ -140,6 +146,51 @@ TEST(when_all, keeps_the_order_of_the_tasks) {
                  });
     home.run();
     EXPECT_EQ(joined, "510");
+}
+
+// Keys that all meet in one bucket where a number is its own hash: multiples of the number of buckets. The chance that
+// one bucket of 16,384 keys gets 40 by accident is below 1 in 10^40.
+constexpr std::uint64_t chosen_keys = 16'384;
+
+template <class Key, class Hash, class Make>
+std::size_t longest_bucket(Make make) {
+    std::unordered_set<Key, Hash> table;
+    for (std::uint64_t i = 0; i < chosen_keys; ++i) table.insert(make(i));
+    const std::uint64_t apart = table.bucket_count();
+    table.clear();
+    for (std::uint64_t i = 0; i < chosen_keys; ++i) table.insert(make(i * apart));
+    EXPECT_EQ(table.bucket_count(), apart);
+    std::size_t longest = 0;
+    for (std::size_t at = 0; at < table.bucket_count(); ++at) longest = std::max(longest, table.bucket_size(at));
+    return longest;
+}
+
+std::string as_bytes_of(std::uint64_t number, std::size_t in_front) {
+    std::string made(in_front, 'x');
+    made.resize(in_front + sizeof number);
+    std::memcpy(made.data() + in_front, &number, sizeof number);
+    return made;
+}
+
+TEST(seeded_hash, spreads_chosen_keys) {
+    struct of_two {
+        std::size_t operator()(std::uint64_t key) const noexcept { return weave::seeded_hash()(key, ~key); }
+    };
+    const auto number = [](std::uint64_t i) { return i; };
+    EXPECT_EQ((longest_bucket<std::uint64_t, std::hash<std::uint64_t>>(number)), chosen_keys) << "not an attack";
+    EXPECT_LT((longest_bucket<std::uint64_t, weave::seeded_hash>(number)), 40U);
+    EXPECT_LT((longest_bucket<std::uint64_t, of_two>(number)), 40U);
+    for (const std::size_t in_front : {0U, 5U, 8U, 40U}) {
+        const auto text = [=](std::uint64_t i) { return as_bytes_of(i, in_front); };
+        EXPECT_LT((longest_bucket<std::string, weave::seeded_hash>(text)), 40U) << in_front;
+    }
+}
+
+TEST(seeded_hash, tells_texts_of_zeros_by_their_length) {
+    std::set<std::size_t> all;
+    for (std::size_t length = 0; length < 256; ++length) all.insert(weave::seeded_hash()(std::string(length, '\0')));
+    EXPECT_EQ(all.size(), 256U);
+    EXPECT_EQ(weave::seeded_hash()(std::string_view()), weave::seeded_hash()(std::string()));
 }
 
 }  // namespace

@@ -36,6 +36,9 @@ public:
             return found;
         });
         add<wire::commit_call>([] { return core::commit_reply{{transaction_id(1)}}; });
+        add<wire::attach_consumer_call>([] { return std::vector<core::attached_partition>(1); });
+        add<wire::attach_producer_call>([] { return core::attached_producer{}; });
+        add<wire::accept_clock_call>([] { return retention_info{}; });
         add<wire::delete_stream_call>([] { return wire::nothing{}; });
         add<wire::close_session_call>([] { return wire::nothing{}; });
         server_.bind(endpoint);
@@ -146,6 +149,28 @@ TEST_F(answers, what_no_server_remembers_is_in_doubt_in_the_next_session) {
         endpoint(), {{"tstreams.delete_stream", {reply::dropped, reply::session_ended, reply::not_found}}});
     client store = open();
     expect(errc::stream_not_found, outcome::unknown, [&] { store.delete_stream("s"); });
+}
+
+// An older instance may have been fenced by the earlier attempt.
+TEST_F(answers, a_new_instance_that_the_next_session_refuses_is_in_doubt) {
+    const std::vector<reply> refused_later{reply::dropped, reply::session_ended, reply::unauthorized};
+    const scripted_server server(endpoint(), {{"tstreams.attach_consumer", refused_later},
+                                              {"tstreams.attach_producer", refused_later},
+                                              {"tstreams.accept_clock", refused_later}});
+    client store = open();
+    expect(errc::unauthorized, outcome::unknown, [&] { store.make_consumer("s", {.name = "c", .start = oldest}); });
+    client other = open();
+    expect(errc::unauthorized, outcome::unknown, [&] { other.make_producer("s", {.name = "p"}); });
+    client third = open();
+    expect(errc::unauthorized, outcome::unknown, [&] { third.accept_clock(); });
+}
+
+// Nothing is stored for it, so nothing can have been done.
+TEST_F(answers, a_reader_without_a_name_that_the_next_session_refuses_was_not_attached) {
+    const scripted_server server(
+        endpoint(), {{"tstreams.attach_consumer", {reply::dropped, reply::session_ended, reply::unauthorized}}});
+    client store = open();
+    expect(errc::unauthorized, outcome::not_applied, [&] { store.make_consumer("s", {.start = oldest}); });
 }
 
 TEST_F(answers, a_first_answer_is_taken_as_it_is) {

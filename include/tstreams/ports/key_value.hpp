@@ -111,6 +111,12 @@ struct key_value_caps {
 // Reads are linearizable with the commits of all writers. Errors of reads and of scans: unavailable, corrupt,
 // storage_failed. Commits report by value, but throw storage_failed (outcome unknown for a commit that was under
 // way, not_applied afterwards) once the engine has failed for good, no_space or read_only (not_applied).
+//
+// An exclusive engine lets commits take effect in the order in which they began, commit and commit_all alike, on
+// whatever shard: the conditions of one see what those before it change, answered or not, and nothing comes between its
+// check and its change. Where it fails for good, a prefix of that order was applied. So a commit checks its conditions
+// and hands its change over without being suspended in between, or stands in a queue. The broker relies on it: it
+// builds a change on an earlier one as soon as that is handed over.
 class key_value {
 public:
     virtual ~key_value() = default;
