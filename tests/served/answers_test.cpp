@@ -11,6 +11,7 @@
 #include <map>
 #include <string>
 #include <thread>
+#include <tuple>
 
 namespace tstreams::api_test {
 namespace {
@@ -158,9 +159,10 @@ TEST_F(answers, a_new_instance_that_the_next_session_refuses_is_in_doubt) {
                                               {"tstreams.attach_producer", refused_later},
                                               {"tstreams.accept_clock", refused_later}});
     client store = open();
-    expect(errc::unauthorized, outcome::unknown, [&] { store.make_consumer("s", {.name = "c", .start = oldest}); });
+    expect(errc::unauthorized, outcome::unknown,
+           [&] { std::ignore = store.make_consumer("s", {.name = "c", .start = oldest}); });
     client other = open();
-    expect(errc::unauthorized, outcome::unknown, [&] { other.make_producer("s", {.name = "p"}); });
+    expect(errc::unauthorized, outcome::unknown, [&] { std::ignore = other.make_producer("s", {.name = "p"}); });
     client third = open();
     expect(errc::unauthorized, outcome::unknown, [&] { third.accept_clock(); });
 }
@@ -170,7 +172,8 @@ TEST_F(answers, a_reader_without_a_name_that_the_next_session_refuses_was_not_at
     const scripted_server server(
         endpoint(), {{"tstreams.attach_consumer", {reply::dropped, reply::session_ended, reply::unauthorized}}});
     client store = open();
-    expect(errc::unauthorized, outcome::not_applied, [&] { store.make_consumer("s", {.start = oldest}); });
+    expect(errc::unauthorized, outcome::not_applied,
+           [&] { std::ignore = store.make_consumer("s", {.start = oldest}); });
 }
 
 TEST_F(answers, a_first_answer_is_taken_as_it_is) {
