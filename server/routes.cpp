@@ -1,6 +1,7 @@
 #include "server/routes.hpp"
 
 #include "core/frames.hpp"
+#include "server/client_use.hpp"
 #include "server/interruption.hpp"
 #include "server/overview.hpp"
 #include "server/performing.hpp"
@@ -11,25 +12,10 @@
 
 #include <algorithm>
 #include <concepts>
-#include <deque>
 #include <memory>
 #include <utility>
 
 namespace tstreams::server {
-
-// What one client has under way.
-struct client_use {
-    struct waiting {
-        std::size_t expected;
-        std::shared_ptr<weave::event> ready;
-    };
-    std::size_t calls = 0;
-    std::size_t follows = 0;
-    std::size_t watches = 0;
-    std::size_t bytes = 0;         // of requests
-    std::size_t answer_bytes = 0;  // that answers to come, or not yet taken by the client, may have
-    std::deque<waiting> waits;     // for room for an answer, in order
-};
 
 namespace {
 
@@ -63,35 +49,6 @@ std::size_t answer_bytes_of<wire::read_frame_call>(std::string_view request) {
     from.fields_of(call);
     return std::min<std::size_t>(call.frame.length, frame_bytes_max) + 1;
 }
-
-class room {
-public:
-    room(client_use& of, std::size_t bytes) noexcept : of_(of), bytes_(bytes) {
-        of_.bytes += bytes_;
-        ++of_.calls;
-    }
-    ~room() {
-        of_.bytes -= bytes_;
-        --of_.calls;
-    }
-    room(const room&) = delete;
-    room& operator=(const room&) = delete;
-
-private:
-    client_use& of_;
-    const std::size_t bytes_;
-};
-
-class one_more {
-public:
-    explicit one_more(std::size_t& of) noexcept : of_(of) { ++of_; }
-    ~one_more() { --of_; }
-    one_more(const one_more&) = delete;
-    one_more& operator=(const one_more&) = delete;
-
-private:
-    std::size_t& of_;
-};
 
 // So that a server that stops can wake it, whatever it waits for.
 class listed_chain {
@@ -167,9 +124,9 @@ void routes::add_sending(sending until_stopped) {
     rules_.on(std::string(Call::command), handler, moebius::strategy::concurrent);
 }
 
-moebius::message routes::failure_of(const std::exception_ptr& failure) {
+std::string routes::failure_of(const std::exception_ptr& failure) {
     counted_.count_refusal(failure);
-    return moebius::message::adopt(wire::encode_failure(failure));
+    return wire::encode_failure(failure);
 }
 
 bool routes::answer_fits(const client_use& use, std::size_t expected) const noexcept {
@@ -219,21 +176,26 @@ weave::task<void> routes::serve(moebius::request asked) {
     const bool fits = has_room(use, bytes);
     const room taken(use, fits ? bytes : 0);
     moebius::message body;
+    std::shared_ptr<const kept_answer> kept;  // in its place, of a call that acts
     std::size_t expected = 0;
     try {
-        if (fits) {
+        if constexpr (Call::acts) {
+            if (fits) kept = co_await answer_once<Call>(&asked);
+        } else if (fits) {
             const std::size_t wanted = answer_bytes_of<Call>(asked.body().text());
             if (wanted != 0) co_await await_answer_room(&use, wanted);
             expected = wanted;
             if (wanted == 0 || asked.peer().connected()) body = co_await answer<Call>(&asked);
         }
     } catch (...) {
-        body = failure_of(std::current_exception());
+        body = moebius::message::adopt(failure_of(std::current_exception()));
     }
     std::exception_ptr failure;
     try {
         // Both wait for room in the client's budget of answers. A client asks again by itself what had no room.
-        if (fits)
+        if (kept)
+            co_await asked.reply(std::string_view(kept->body));
+        else if (fits)
             co_await asked.reply(std::move(body));
         else
             co_await asked.fail(moebius::errc::overloaded, "too many calls of this client are under way");
@@ -264,31 +226,38 @@ weave::task<moebius::message> routes::answer_in_session(const moebius::request* 
     const std::shared_ptr<session> of = sessions_.get(head.session, asked->peer());
     Call call;
     from.fields_of(call);
-    if constexpr (!Call::acts) {
-        co_return moebius::message::adopt(wire::encode_reply(co_await perform(of, std::move(call))));
-    } else {
-        const sessions::numbered known = sessions_.number(*of, head);
-        if (!known.first) {
-            co_await known.answer->ready.wait();
-            co_return known.answer->body.share();
-        }
-        if constexpr (std::same_as<Call, wire::commit_call>) {
-            // The same commit may have been asked again, and done, while this message was under way.
-            call.request.fresh &= known.in_order;
-            if (call.request.first_asked.session == 0) call.request.first_asked = {of->id, head.sequence};
-        }
-        const ports::steady_time begun = clock_.now();
-        moebius::message body;
-        try {
-            body = moebius::message::adopt(wire::encode_reply(co_await perform(of, std::move(call))));
-            if constexpr (std::same_as<Call, wire::commit_call>)
-                counted_.commit_microseconds.add(static_cast<std::uint64_t>((clock_.now() - begun).count()));
-        } catch (...) {
-            body = failure_of(std::current_exception());
-        }
-        sessions::keep(*of, *known.answer, std::move(body));
-        co_return known.answer->body.share();
+    co_return moebius::message::adopt(wire::encode_reply(co_await perform(of, std::move(call))));
+}
+
+// Of a call that acts. Throws where it was not even begun.
+template <class Call>
+weave::task<std::shared_ptr<const kept_answer>> routes::answer_once(const moebius::request* asked) {
+    wire::decoder from(asked->body().text());
+    const wire::request_head head = wire::decode_head(from);
+    const std::shared_ptr<session> of = sessions_.get(head.session, asked->peer());
+    const ports::steady_time begun = of->last_seen;
+    Call call;
+    from.fields_of(call);
+    const sessions::numbered known = sessions_.number(*of, head);
+    if (!known.first) {
+        co_await known.answer->ready.wait();
+        co_return known.answer;
     }
+    if constexpr (std::same_as<Call, wire::commit_call>) {
+        // The same commit may have been asked again, and done, while this message was under way.
+        call.request.fresh &= known.in_order;
+        if (call.request.first_asked.session == 0) call.request.first_asked = {of->id, head.sequence};
+    }
+    std::string body;
+    try {
+        body = wire::encode_reply(co_await perform(of, std::move(call)));
+        if constexpr (std::same_as<Call, wire::commit_call>)
+            counted_.commit_microseconds.add(static_cast<std::uint64_t>((clock_.now() - begun).count()));
+    } catch (...) {
+        body = failure_of(std::current_exception());
+    }
+    sessions::keep(*of, *known.answer, std::move(body));
+    co_return known.answer;
 }
 
 weave::task<moebius::message> routes::open_session(const moebius::request* asked) {
@@ -437,7 +406,7 @@ weave::task<void> routes::keep_sending(moebius::request asked, sending until_sto
         } catch (const moebius::error&) {
             throw;
         } catch (...) {
-            failure = failure_of(std::current_exception());
+            failure = moebius::message::adopt(failure_of(std::current_exception()));
         }
         if (!failure.empty()) co_await asked.write(std::move(failure));
     } catch (const moebius::error& said) {

@@ -69,6 +69,8 @@ private:
     weave::task<moebius::message> answer(const moebius::request* asked);
     template <class Call>
     weave::task<moebius::message> answer_in_session(const moebius::request* asked);
+    template <class Call>
+    weave::task<std::shared_ptr<const kept_answer>> answer_once(const moebius::request* asked);
     weave::task<moebius::message> open_session(const moebius::request* asked);
     weave::task<moebius::message> close_session(const moebius::request* asked);
     template <class Call>
@@ -76,7 +78,7 @@ private:
     template <class Call>
     weave::task<typename Call::reply> perform_checked(std::shared_ptr<session> of, Call call);
     weave::task<std::string> read_frame(std::shared_ptr<session> of, wire::read_frame_call call);
-    [[nodiscard]] moebius::message failure_of(const std::exception_ptr& failure);
+    [[nodiscard]] std::string failure_of(const std::exception_ptr& failure);
     weave::task<void> await_answer_room(client_use* use, std::size_t expected);
     void give_answer_room(client_use& use, std::size_t expected);
     void take_answer_room(client_use& use, std::size_t expected) noexcept;

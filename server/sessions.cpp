@@ -64,7 +64,7 @@ void sessions::forget_below(session& of, std::uint64_t answered_below) {
     of.answered_below = answered_below;
 }
 
-void sessions::keep(session& of, kept_answer& answer, moebius::message body) {
+void sessions::keep(session& of, kept_answer& answer, std::string body) {
     answer.body = std::move(body);
     if (!answer.confirmed) of.answer_bytes += answer.body.size();
     answer.ready.set();

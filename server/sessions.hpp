@@ -32,7 +32,7 @@ namespace tstreams::server {
 struct kept_answer {
     explicit kept_answer(weave::executor& home) : ready(home) {}
     weave::event ready;
-    moebius::message body;
+    std::string body;
     bool confirmed = false;  // the client says that it has it, and it is not counted any more
 };
 
@@ -88,7 +88,7 @@ public:
     // overloaded (not_applied).
     [[nodiscard]] numbered number(session& of, const wire::request_head& head);
     // The answer has come.
-    static void keep(session& of, kept_answer& answer, moebius::message body);
+    static void keep(session& of, kept_answer& answer, std::string body);
 
 private:
     static void forget_below(session& of, std::uint64_t answered_below);

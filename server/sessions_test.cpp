@@ -47,8 +47,8 @@ TEST_F(numbering, a_call_is_known_again_until_the_client_has_the_answer) {
     EXPECT_FALSE(late.in_order);
     EXPECT_EQ(ask(5).answer, first.answer);
     EXPECT_FALSE(ask(3).first);
-    sessions::keep(one_, *first.answer, moebius::message(std::string(100, 'x')));
-    sessions::keep(one_, *late.answer, moebius::message(std::string(10, 'x')));
+    sessions::keep(one_, *first.answer, std::string(100, 'x'));
+    sessions::keep(one_, *late.answer, std::string(10, 'x'));
     EXPECT_EQ(one_.answer_bytes, 110U);
     ask(6, 4);
     EXPECT_EQ(one_.answer_bytes, 100U);
