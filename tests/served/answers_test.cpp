@@ -17,7 +17,16 @@ namespace tstreams::api_test {
 namespace {
 
 // Of each call the n-th answer is the n-th of the list; the last one for all that follow.
-enum class reply : std::uint8_t { fine, dropped, session_ended, not_found, unauthorized, overloaded };
+enum class reply : std::uint8_t {
+    fine,
+    dropped,
+    session_ended,
+    not_found,
+    unauthorized,
+    overloaded,
+    shutting_down,
+    unreadable
+};
 
 class scripted_server {
 public:
@@ -72,6 +81,12 @@ private:
                     return;
                 case reply::unauthorized:
                     asked.reply(failure(errc::unauthorized));
+                    return;
+                case reply::shutting_down:
+                    asked.reply(failure(errc::shutting_down));
+                    return;
+                case reply::unreadable:
+                    asked.reply(failure(errc::storage_failed));
                     return;
                 case reply::overloaded:
                     asked.fail(moebius::errc::overloaded);
@@ -142,6 +157,17 @@ TEST_F(answers, a_checkpoint_that_the_next_session_may_not_make_is_in_doubt) {
     client store = open();
     auto producer = store.make_producer("s");
     expect(errc::unauthorized, outcome::unknown, [&] { producer.send("x"); });
+}
+
+// The server stops, or cannot read, before it has looked whether the first attempt was done.
+TEST_F(answers, a_checkpoint_that_the_next_server_cannot_look_for_is_in_doubt) {
+    for (const auto& [said, code] :
+         {std::pair(reply::shutting_down, errc::shutting_down), std::pair(reply::unreadable, errc::storage_failed)}) {
+        const scripted_server server(endpoint(), {{"tstreams.commit", {reply::dropped, reply::session_ended, said}}});
+        client store = open();
+        auto producer = store.make_producer("s");
+        expect(code, outcome::unknown, [&] { producer.send("x"); });
+    }
 }
 
 // It is not there: perhaps because the earlier attempt has deleted it.
