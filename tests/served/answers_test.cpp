@@ -8,7 +8,9 @@
 #include <moebius/router.hpp>
 #include <moebius/server.hpp>
 
+#include <atomic>
 #include <map>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <tuple>
@@ -212,6 +214,65 @@ TEST_F(answers, a_lost_one_is_asked_for_again) {
     const scripted_server server(endpoint(), {{"tstreams.delete_stream", {reply::dropped, reply::fine}}});
     client store = open();
     store.delete_stream("s");
+}
+
+// A server that was restarted may have another time of day, by which it judges how old a request is.
+TEST_F(answers, requests_are_made_by_the_time_of_the_server_that_is_there) {
+    std::mutex guard;
+    std::vector<wall_time> made;
+    std::atomic<int> sessions = 0;
+    const auto now = [] {
+        return std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now());
+    };
+    const auto server_now = [&] { return now() + sessions.load() * 2h; };
+    moebius::loop loop;
+    moebius::command_router rules;
+    rules.on("tstreams.open_session", [&](moebius::request& asked) {
+        wire::opened_session opened;
+        opened.session = static_cast<core::session_id>(++sessions);
+        opened.request_bytes_max = 1 << 20;
+        opened.now = server_now();
+        asked.reply(wire::encode_reply(opened));
+    });
+    rules.on("tstreams.find_stream", [](moebius::request& asked) {
+        std::optional<stream_info> found(std::in_place);
+        found->id = 1;
+        found->partitions = 1;
+        asked.reply(wire::encode_reply(found));
+    });
+    rules.on("tstreams.close_session",
+             [](moebius::request& asked) { asked.reply(wire::encode_reply(wire::nothing{})); });
+    rules.on("tstreams.commit", [&](moebius::request& asked) {
+        wire::decoder from(asked.body().text());
+        std::ignore = wire::decode_head(from);
+        wire::commit_call call;
+        from.fields_of(call);
+        const std::lock_guard lock(guard);
+        made.push_back(core::made_at(call.request.request));
+        if (made.size() % 2 == 0)
+            asked.reply(wire::encode_reply(core::commit_reply{{transaction_id(1)}}));
+        else
+            asked.reply(wire::encode_failure(std::make_exception_ptr(error(errc::session_ended, "restarted"))));
+    });
+    moebius::server server(loop, rules);
+    server.bind(endpoint());
+    std::thread thread([&] { server.run(); });
+    {
+        client store = open();
+        auto producer = store.make_producer("s");
+        for (int i = 0; i < 3; ++i) {
+            const wall_time before = server_now();
+            producer.send("x");
+            const std::lock_guard lock(guard);
+            EXPECT_EQ(made.size(), 2U) << "asked, and asked again";
+            if (made.empty()) continue;
+            EXPECT_GE(made.front(), before - 1min) << i;
+            EXPECT_LE(made.front(), before + 1min) << i;
+            made.clear();
+        }
+    }
+    server.stop(0s);
+    thread.join();
 }
 
 }  // namespace
