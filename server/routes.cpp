@@ -273,9 +273,10 @@ weave::task<moebius::message> routes::answer_in_session(const moebius::request* 
             co_return known.answer->body.share();
         }
         if constexpr (std::same_as<Call, wire::commit_call>) {
-            // The same commit may have been asked again, and done, while this message was under way.
+            // Asked again and done while this was under way? What is fresh is asked first now, whatever it says.
             call.request.fresh &= known.in_order;
-            if (call.request.first_asked.session == 0) call.request.first_asked = {of->id, head.sequence};
+            if (call.request.fresh || call.request.first_asked.session == 0)
+                call.request.first_asked = {of->id, head.sequence};
         }
         const ports::steady_time begun = clock_.now();
         moebius::message body;
