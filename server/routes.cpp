@@ -244,9 +244,11 @@ weave::task<std::shared_ptr<const kept_answer>> routes::answer_once(const moebiu
         co_return known.answer;
     }
     if constexpr (std::same_as<Call, wire::commit_call>) {
-        // The same commit may have been asked again, and done, while this message was under way.
+        // The same commit may have been asked again, and done, while this message was under way. What is fresh is asked
+        // first now, whatever it says.
         call.request.fresh &= known.in_order;
-        if (call.request.first_asked.session == 0) call.request.first_asked = {of->id, head.sequence};
+        if (call.request.fresh || call.request.first_asked.session == 0)
+            call.request.first_asked = {of->id, head.sequence};
     }
     std::string body;
     try {

@@ -6,7 +6,11 @@
 
 #include <atomic>
 #include <cerrno>
+#include <chrono>
+#include <cstdlib>
+#include <map>
 #include <optional>
+#include <random>
 #include <set>
 #include <string>
 #include <vector>
@@ -311,6 +315,63 @@ TEST(local_faults, a_full_disk_refuses_the_whole_group) {
     change.conditions.push_back({"0", ports::condition::test::absent, ""});
     EXPECT_EQ(target.commit(std::move(change)).status, ports::commit_status::applied);
     target.close();
+}
+
+// Groups of any size, over many pages, some of them refused by a full disk, with crashes between.
+TEST(local_faults, notes_are_there_exactly_if_their_commits_are) {
+    const char* given = std::getenv("TSTREAMS_TEST_SEED");
+    const std::uint64_t seed = given ? std::stoull(given) : std::random_device()();
+    std::printf("TSTREAMS_TEST_SEED=%llu\n", static_cast<unsigned long long>(seed));
+    std::mt19937_64 random(seed);
+    const local::temporary_directory directory;
+    failing_disk faults(disk_operation::write, ENOSPC, false);
+    faults.only("/log/");
+    local::options options = running_engine::at(directory.path());
+    options.faults = &faults;
+    const wall_time later = std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now()) +
+                            std::chrono::hours(1);
+    const auto page_of = [](int number) { return "page " + std::to_string(number % 40 + 10); };
+    std::set<int> applied;
+    int next = 100'000;  // numbers of six digits
+    int refused = 0;
+    for (int life = 0; life < 6; ++life) {
+        running_engine target(options);
+        for (int group = 0; group < 20; ++group) {
+            if (random() % 3 == 0) faults.arm(1 + random() % 2);
+            const int commits = 1 + static_cast<int>(random() % 100);
+            int told = 0;
+            for (int i = 0; i < commits; ++i) {
+                const int number = next++;
+                // Some are so large that a few of them are a group that is written at once.
+                ports::batch change = running_engine::batch(std::to_string(number),
+                                                            std::string(random() % 25 == 0 ? 2'000'000 : 10, 'v'));
+                change.note.emplace(ports::note{"notes", page_of(number), std::to_string(number), later});
+                weave::spawn(target.loop(), target.rows().commit(std::move(change), durability::process()),
+                             [&, number](weave::outcome_of<ports::commit_result> result) {
+                                 ++told;
+                                 const failure met = failure_of([&] { result.get(); });
+                                 if (!met.code) applied.insert(number);
+                                 if (met.code) {
+                                     EXPECT_EQ(met.result, outcome::not_applied);
+                                 }
+                                 refused += met.code ? 1 : 0;
+                             });
+            }
+            target.loop().run_until([&] { return told == commits; });
+            faults.disarm();
+        }
+        std::map<std::string, std::string> wanted, found;
+        for (const int number : applied) wanted[page_of(number)] += std::to_string(number);
+        ports::scan_range all{.shard = "notes", .from = "", .to = "", .limit = 65'536};
+        for (const ports::row& row : target.loop().run(target.rows().scan(all)))
+            found[row.key.substr(0, 7)] += row.value;
+        EXPECT_EQ(found, wanted);
+        for (int number = 100'000; number < next; ++number)
+            EXPECT_EQ(target.get(std::to_string(number)).has_value(), applied.contains(number)) << number;
+        if (life % 2 == 1) target.close();
+    }
+    EXPECT_GT(refused, 0);
+    EXPECT_GT(applied.size(), 0U);
 }
 
 TEST(local_faults, a_failed_sync_fails_the_engine_and_is_never_tried_again) {

@@ -83,7 +83,6 @@ weave::task<void> client_state::open_all(store_opener opener) {
     client_options options = options_;
     store_ = co_await opener(std::move(place), std::move(options), runtime_, runtime_);
     session_ = co_await service().open_session(shown_name_, options_.session_timeout);
-    runtime_.set_ahead(store_->ahead());
 }
 
 void client_state::check_open() const {

@@ -94,10 +94,12 @@ public:
     }
     void deliver_now(operation_base& one) noexcept;  // from any thread
 
+    // The store's time of day, as far as its last session told. From any thread.
+    [[nodiscard]] wall_time store_now() const noexcept { return runtime_.wall_now() + store_->ahead(); }
     // On the executor.
     [[nodiscard]] request_id new_request(bool answer_kept = false) noexcept {
         const std::uint64_t high = runtime_.random();
-        return core::make_request_id(runtime_.wall_now(), answer_kept, high, runtime_.random());
+        return core::make_request_id(store_now(), answer_kept, high, runtime_.random());
     }
     // Waits until a partition is readable; close() ends the wait, which then throws shutting_down.
     weave::task<std::vector<partition_number>> wait_readable(core::wait_request request);

@@ -198,7 +198,7 @@ request_id group_state::next_request() {
     const std::lock_guard lock(mutex_);
     if (in_doubt_) return in_doubt_->request.request;
     if (next_request_.empty())
-        next_request_ = core::make_request_id(client_->home().wall_now(), true, system_random(), system_random());
+        next_request_ = core::make_request_id(client_->store_now(), true, system_random(), system_random());
     return next_request_;
 }
 

@@ -108,7 +108,7 @@ ports::steady_time runtime::now() const noexcept {
 
 wall_time runtime::wall_now() const noexcept {
     // Not the steady clock, which stands still while the machine sleeps.
-    return wall_anchor_ + (since_boot() - boot_anchor_) + wall_ahead_.load(std::memory_order_relaxed);
+    return wall_anchor_ + (since_boot() - boot_anchor_);
 }
 
 ports::machine_time runtime::machine() const {

@@ -64,9 +64,6 @@ public:
         return result->get();
     }
 
-    // The time of day is the store's from now on. On the executor.
-    void set_ahead(std::chrono::microseconds of_own_time) noexcept { wall_ahead_ = of_own_time; }
-
     // Called on the executor after each pass over the ready jobs; set before anything runs. It must not throw.
     void at_pass_end(std::function<void()> hook) { pass_end_ = std::move(hook); }
 
@@ -148,7 +145,6 @@ private:
 
     const std::chrono::microseconds boot_anchor_;
     const wall_time wall_anchor_;
-    std::atomic<std::chrono::microseconds> wall_ahead_{std::chrono::microseconds(0)};
     std::atomic<std::uint64_t> service_turns_{0};
     std::thread service_;
 };

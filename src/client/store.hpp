@@ -34,7 +34,7 @@ class store {
 public:
     virtual ~store() = default;
     [[nodiscard]] virtual core::service& service() noexcept = 0;
-    // How far the store's time of day is ahead of the clock's, once a session is open.
+    // How far the store's time of day is ahead of the clock's, as its last session said. From any thread.
     [[nodiscard]] virtual std::chrono::microseconds ahead() const noexcept { return std::chrono::microseconds(0); }
     // For whoever watches a store that this process has open; the others know nothing.
     [[nodiscard]] virtual core::broker_counters counters() const { return {}; }

@@ -230,23 +230,33 @@ bool committer::has_note(const commit_request& request) const {
            request.transactions.size() == 1 && request.transactions.front().transaction.id == transaction_id(0);
 }
 
+// Until it is known whether the answer is there, an earlier call may have done it. A page is not read beyond what the
+// answers to its calls can be: who gives one number to many calls makes it as large as he likes.
 weave::task<std::optional<commit_reply>> committer::noted_answer(request_id request, call_number first_asked) {
+    constexpr std::size_t page_bytes = keys::answers_page_calls * answer_note_bytes;
     ports::scan_range range;
     range.shard = keys::answers_shard(first_asked.session);
     range.from = keys::answers_page(first_asked.sequence);
     range.to = keys::behind_prefix(range.from);
     range.limit = keys::answers_page_calls + 1;
-    const std::vector<ports::row> rows = co_await world_.rows.scan(std::move(range));
-    if (rows.size() > keys::answers_page_calls)
-        throw error(errc::outcome_unknown, "more answers than calls: somebody numbers them wrongly", outcome::unknown);
-    for (const ports::row& row : rows) {
-        for (const answer_note& one : decode_answers(row.value)) {
-            if (one.request != request) continue;
-            commit_reply reply;
-            reply.transactions.push_back(one.transaction);
-            co_return reply;
+    range.bytes_max = page_bytes + 1;
+    std::size_t bytes = 0;
+    try {
+        const std::vector<ports::row> rows = co_await world_.rows.scan(std::move(range));
+        for (const ports::row& row : rows) {
+            bytes += row.value.size();
+            for (const answer_note& one : decode_answers(row.value)) {
+                if (one.request != request) continue;
+                commit_reply reply;
+                reply.transactions.push_back(one.transaction);
+                co_return reply;
+            }
         }
+    } catch (const error& unread) {
+        throw error(unread.code(), unread.what(), outcome::unknown);
     }
+    if (bytes > page_bytes)
+        throw error(errc::outcome_unknown, "more answers than calls: somebody numbers them wrongly", outcome::unknown);
     co_return std::nullopt;
 }
 

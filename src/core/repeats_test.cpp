@@ -199,13 +199,29 @@ TEST_F(noted_answers, are_not_there_for_what_was_refused) {
     EXPECT_EQ(world.read(stream).transactions.size(), 1U);
 }
 
+// The earlier call was done, and this one, which could not look, says nothing of it.
+TEST_F(noted_answers, that_cannot_be_read_are_not_denied) {
+    for (const auto age : {0min, 61min}) {
+        const commit_request request = asked_as(7, 1);
+        ask(request);
+        world.restart();
+        world.clock.shift += age;
+        world.store.faults().fail_next(memory::call::read);
+        try {
+            ask_again(request);
+            ADD_FAILURE() << "answered";
+        } catch (const error& failure) {
+            EXPECT_EQ(failure.code(), errc::unavailable);
+            EXPECT_EQ(failure.outcome(), outcome::unknown);
+        }
+    }
+    EXPECT_EQ(world.read(stream).transactions.size(), 2U);
+}
+
 // Whoever gives the same number to everything makes a page that is not searched to its end.
 TEST_F(noted_answers, of_too_many_calls_are_in_doubt) {
     commit_request request = asked_as(7, 1);
-    for (std::uint32_t i = 0; i <= keys::answers_page_calls; ++i) {
-        request = asked_as(7, 1);
-        ask(request);
-    }
+    for (std::uint32_t i = 0; i <= keys::answers_page_calls; ++i) ask(asked_as(7, 1));
     try {
         ask_again(request);
         ADD_FAILURE() << "answered";
@@ -213,6 +229,52 @@ TEST_F(noted_answers, of_too_many_calls_are_in_doubt) {
         EXPECT_EQ(failure.code(), errc::outcome_unknown);
         EXPECT_EQ(failure.outcome(), outcome::unknown);
     }
+}
+
+// An engine that counts what is read of it.
+class counted_rows final : public ports::key_value {
+public:
+    explicit counted_rows(ports::key_value& behind) : behind_(behind) {}
+    [[nodiscard]] std::size_t bytes_read() const { return bytes_read_; }
+
+    [[nodiscard]] ports::key_value_caps caps() const noexcept override { return behind_.caps(); }
+    weave::task<std::optional<ports::bytes>> get(ports::bytes shard, ports::bytes key) override {
+        return behind_.get(std::move(shard), std::move(key));
+    }
+    weave::task<std::vector<ports::row>> scan(ports::scan_range range) override {
+        std::vector<ports::row> rows = co_await behind_.scan(std::move(range));
+        for (const ports::row& row : rows) bytes_read_ += row.value.size();
+        co_return rows;
+    }
+    weave::task<ports::commit_result> commit(ports::batch change, durability level) override {
+        return behind_.commit(std::move(change), level);
+    }
+    weave::task<ports::commit_result> commit_all(std::vector<ports::batch> changes, durability level) override {
+        return behind_.commit_all(std::move(changes), level);
+    }
+    weave::task<ports::commit_result> settle(ports::bytes shard, ports::operation_id operation) override {
+        return behind_.settle(std::move(shard), operation);
+    }
+
+private:
+    ports::key_value& behind_;
+    std::size_t bytes_read_ = 0;
+};
+
+// As an engine makes them of many calls of one number, which it writes together.
+TEST_F(noted_answers, in_rows_of_any_size_cost_what_a_page_can_have) {
+    counted_rows rows(world.rows);
+    world.restart_on(rows);
+    std::string large;
+    while (large.size() < 100'000) large += encode(answer_note{world.next_request(), transaction_id(1)});
+    ports::batch many;
+    many.shard = keys::answers_shard(7);
+    for (char one = 0; one < 100; ++one) many.mutations.push_back({keys::answers_page(1) + one, large, {}});
+    world.run(rows.commit(std::move(many), durability::process()));
+    const std::size_t before = rows.bytes_read();
+    EXPECT_EQ(code_of([&] { ask_again(asked_as(7, 1)); }), errc::outcome_unknown);
+    EXPECT_LE(rows.bytes_read() - before, large.size());
+    world.stop();
 }
 
 TEST_F(repeats, a_position_alone_is_known_again_while_it_is_the_last) {

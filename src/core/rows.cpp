@@ -230,11 +230,10 @@ std::string encode(const answer_note& note) {
 
 // Each has its version, because they are put one behind another without being looked at.
 std::vector<answer_note> decode_answers(std::string_view value) {
-    constexpr std::size_t note_bytes = 25;
     std::vector<answer_note> found;
-    found.reserve(value.size() / note_bytes);
-    for (; !value.empty(); value.remove_prefix(note_bytes)) {
-        record_reader in = open_row(value.substr(0, note_bytes), "a row with answers");
+    found.reserve(value.size() / answer_note_bytes);
+    for (; !value.empty(); value.remove_prefix(answer_note_bytes)) {
+        record_reader in = open_row(value.substr(0, answer_note_bytes), "a row with answers");
         answer_note& one = found.emplace_back();
         one.request.high = in.u64();
         one.request.low = in.u64();

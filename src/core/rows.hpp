@@ -81,6 +81,7 @@ struct answer_note {
     tstreams::request_id request;
     transaction_id transaction;
 };
+inline constexpr std::size_t answer_note_bytes = 25;  // of each in the row
 
 // The last time of day that was believed, and what the machine said of itself then.
 struct clock_row {

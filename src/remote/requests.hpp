@@ -45,13 +45,14 @@ inline bool nobody_remembers(const wire::attach_consumer_call& call) noexcept {
 template <class Call>
 constexpr departure departure_of = std::same_as<Call, wire::commit_call> ? departure::in_company : departure::at_once;
 
-// Said before the server looks whether it knows the request: of an earlier attempt, made in another session, it says
-// nothing.
+// Said before the server looks whether it knows the request, or because it cannot: of an earlier attempt, made in
+// another session, it says nothing.
 template <class Call>
 constexpr bool refused_unseen(errc code) noexcept {
     constexpr bool known_by_id = std::same_as<Call, wire::commit_call> || std::same_as<Call, wire::create_stream_call>;
     return known_by_id && (code == errc::unauthorized || code == errc::overloaded || code == errc::too_large ||
-                           code == errc::stream_deleted);
+                           code == errc::stream_deleted || code == errc::shutting_down || code == errc::unavailable ||
+                           code == errc::storage_failed || code == errc::corrupt);
 }
 
 // A frame on its way: its memory comes with it.

@@ -14,6 +14,7 @@
 #include <tstreams/ports/clock.hpp>
 #include <weave/sync.hpp>
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <map>
@@ -39,7 +40,7 @@ public:
     service(service_options options, weave::executor& home, ports::clock& clock);
 
     weave::task<void> stop();
-    // How far the server's time of day is ahead of the clock's; known after open_session.
+    // How far the server's time of day is ahead of the clock's, as it was when the last session began. From any thread.
     [[nodiscard]] std::chrono::microseconds ahead() const noexcept { return ahead_; }
 
     weave::task<core::session_id> open_session(std::string client, std::chrono::milliseconds timeout) override;
@@ -142,7 +143,7 @@ private:
     weave::mutex beginning_;
     std::size_t background_ = 0;
     weave::event background_over_;
-    std::chrono::microseconds ahead_{0};
+    std::atomic<std::chrono::microseconds> ahead_{std::chrono::microseconds(0)};
     std::uint64_t request_bytes_max_ = 0;
     bool closing_ = false;
     std::map<std::uint64_t, waiting*> waits_;

@@ -8,7 +8,9 @@
 #include <moebius/router.hpp>
 #include <moebius/server.hpp>
 
+#include <atomic>
 #include <map>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <tuple>
@@ -17,7 +19,16 @@ namespace tstreams::api_test {
 namespace {
 
 // Of each call the n-th answer is the n-th of the list; the last one for all that follow.
-enum class reply : std::uint8_t { fine, dropped, session_ended, not_found, unauthorized, overloaded };
+enum class reply : std::uint8_t {
+    fine,
+    dropped,
+    session_ended,
+    not_found,
+    unauthorized,
+    overloaded,
+    shutting_down,
+    unreadable
+};
 
 class scripted_server {
 public:
@@ -72,6 +83,12 @@ private:
                     return;
                 case reply::unauthorized:
                     asked.reply(failure(errc::unauthorized));
+                    return;
+                case reply::shutting_down:
+                    asked.reply(failure(errc::shutting_down));
+                    return;
+                case reply::unreadable:
+                    asked.reply(failure(errc::storage_failed));
                     return;
                 case reply::overloaded:
                     asked.fail(moebius::errc::overloaded);
@@ -144,6 +161,17 @@ TEST_F(answers, a_checkpoint_that_the_next_session_may_not_make_is_in_doubt) {
     expect(errc::unauthorized, outcome::unknown, [&] { producer.send("x"); });
 }
 
+// The server stops, or cannot read, before it has looked whether the first attempt was done.
+TEST_F(answers, a_checkpoint_that_the_next_server_cannot_look_for_is_in_doubt) {
+    for (const auto& [said, code] :
+         {std::pair(reply::shutting_down, errc::shutting_down), std::pair(reply::unreadable, errc::storage_failed)}) {
+        const scripted_server server(endpoint(), {{"tstreams.commit", {reply::dropped, reply::session_ended, said}}});
+        client store = open();
+        auto producer = store.make_producer("s");
+        expect(code, outcome::unknown, [&] { producer.send("x"); });
+    }
+}
+
 // It is not there: perhaps because the earlier attempt has deleted it.
 TEST_F(answers, what_no_server_remembers_is_in_doubt_in_the_next_session) {
     const scripted_server server(
@@ -186,6 +214,65 @@ TEST_F(answers, a_lost_one_is_asked_for_again) {
     const scripted_server server(endpoint(), {{"tstreams.delete_stream", {reply::dropped, reply::fine}}});
     client store = open();
     store.delete_stream("s");
+}
+
+// A server that was restarted may have another time of day, by which it judges how old a request is.
+TEST_F(answers, requests_are_made_by_the_time_of_the_server_that_is_there) {
+    std::mutex guard;
+    std::vector<wall_time> made;
+    std::atomic<int> sessions = 0;
+    const auto now = [] {
+        return std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now());
+    };
+    const auto server_now = [&] { return now() + sessions.load() * 2h; };
+    moebius::loop loop;
+    moebius::command_router rules;
+    rules.on("tstreams.open_session", [&](moebius::request& asked) {
+        wire::opened_session opened;
+        opened.session = static_cast<core::session_id>(++sessions);
+        opened.request_bytes_max = 1 << 20;
+        opened.now = server_now();
+        asked.reply(wire::encode_reply(opened));
+    });
+    rules.on("tstreams.find_stream", [](moebius::request& asked) {
+        std::optional<stream_info> found(std::in_place);
+        found->id = 1;
+        found->partitions = 1;
+        asked.reply(wire::encode_reply(found));
+    });
+    rules.on("tstreams.close_session",
+             [](moebius::request& asked) { asked.reply(wire::encode_reply(wire::nothing{})); });
+    rules.on("tstreams.commit", [&](moebius::request& asked) {
+        wire::decoder from(asked.body().text());
+        std::ignore = wire::decode_head(from);
+        wire::commit_call call;
+        from.fields_of(call);
+        const std::lock_guard lock(guard);
+        made.push_back(core::made_at(call.request.request));
+        if (made.size() % 2 == 0)
+            asked.reply(wire::encode_reply(core::commit_reply{{transaction_id(1)}}));
+        else
+            asked.reply(wire::encode_failure(std::make_exception_ptr(error(errc::session_ended, "restarted"))));
+    });
+    moebius::server server(loop, rules);
+    server.bind(endpoint());
+    std::thread thread([&] { server.run(); });
+    {
+        client store = open();
+        auto producer = store.make_producer("s");
+        for (int i = 0; i < 3; ++i) {
+            const wall_time before = server_now();
+            producer.send("x");
+            const std::lock_guard lock(guard);
+            EXPECT_EQ(made.size(), 2U) << "asked, and asked again";
+            if (made.empty()) continue;
+            EXPECT_GE(made.front(), before - 1min) << i;
+            EXPECT_LE(made.front(), before + 1min) << i;
+            made.clear();
+        }
+    }
+    server.stop(0s);
+    thread.join();
 }
 
 }  // namespace

@@ -254,6 +254,37 @@ TEST_F(attacked, by_a_fresh_commit_that_was_overtaken) {
     EXPECT_EQ(ask(9, false), first);
 }
 
+// Notes of more calls than a page has would make it long to search, for hours, and nobody's answers would be found
+// there.
+TEST_F(attacked, by_fresh_sends_that_say_to_be_one_call) {
+    raw_client by(endpoint());
+    ASSERT_TRUE(by.begin().done());
+    wire::commit_call call;
+    core::decision& one = call.request.transactions.emplace_back();
+    one.open.stream = good_.create_stream({.name = "other", .durability = durability::process()}).id;
+    one.items = 1;
+    one.bytes = 1;
+    one.inline_items = std::string("\1x", 2);
+    const auto ask = [&](std::uint64_t number, bool fresh, core::call_number first) {
+        call.request.request = core::make_request_id(
+            std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now()), false, 1,
+            number);
+        call.request.fresh = fresh;
+        call.request.first_asked = first;
+        return by.get(call).transactions;
+    };
+    constexpr std::uint64_t many = 400;
+    std::vector<transaction_id> last;
+    for (std::uint64_t i = 0; i < many; ++i) last = ask(i, true, {123, 5});
+    const request_id asked = call.request.request;
+    const core::call_number was{by.session, by.last_sequence};
+    EXPECT_NO_THROW(ask(many, false, {123, 5})) << "the page is as good as empty";
+    call.request.request = asked;
+    call.request.first_asked = was;
+    EXPECT_EQ(by.get(call).transactions, last) << "noted as the call that it was";
+    check_all(64 * 1024);
+}
+
 TEST_F(attacked, by_a_client_that_opens_and_never_decides) {
     stream_options chosen;
     chosen.name = "held";

@@ -88,7 +88,8 @@ class Feed:
 
 # Refusals that a server gives before it looks whether it knows the request.
 _SAYS_NOTHING_OF_EARLIER = (Code.UNAUTHORIZED, Code.OVERLOADED, Code.TOO_LARGE, Code.STREAM_DELETED,
-                            Code.STREAM_NOT_FOUND, Code.OFFSET_NOT_FOUND)
+                            Code.STREAM_NOT_FOUND, Code.OFFSET_NOT_FOUND, Code.SHUTTING_DOWN, Code.UNAVAILABLE,
+                            Code.STORAGE_FAILED, Code.CORRUPT)
 
 
 class Connection:
