@@ -248,7 +248,9 @@ void add_consume_command(CLI::App& app, invocation& call) {
     command->add_flag("--json", line->request.json,
                       "One object per item: stream, partition, transaction, item, time, data (or data64)");
     command->footer(
-        "A transaction is checkpointed only when all of it is printed and flushed.\n\n"
+        "A transaction is checkpointed only when all of it is printed and flushed.\n"
+        "A newer run of the same name takes over. The older one hears of it at its next checkpoint: it ends with exit\n"
+        "status 4 then, after printing what it has read until there. An idle one waits for that.\n\n"
         "Examples:\n"
         "  tstreams consume orders\n"
         "  tstreams consume orders --name billing --follow\n"

@@ -45,8 +45,9 @@ std::string advice(const error& failure, const subject& about) {
         case errc::store_not_found:
             return "begin with: " + program + " stream create " + stream;
         case errc::stream_not_found:
-        case errc::stream_deleted:
             return "create it with: " + program + " stream create " + stream + ", or see: " + program + " stream list";
+        case errc::stream_deleted:
+            return "see what there is with: " + program + " stream list";
         case errc::stream_exists:
             return "see it with: " + program + " stream show " + stream;
         case errc::partition_not_found:

@@ -84,6 +84,14 @@ struct allowing {
     std::vector<std::string> patterns;
 };
 
+void must_be_public_key(const std::string& text) {
+    try {
+        moebius::allowlist().add(text);
+    } catch (const moebius::error&) {
+        throw usage_error("--key: no public key; 'tstreams key show FILE' prints one, 40 characters of Z85");
+    }
+}
+
 exit_code allow(const allowing& asked, const surroundings& here) {
     access::permission given;
     given.client = asked.name;
@@ -94,6 +102,7 @@ exit_code allow(const allowing& asked, const surroundings& here) {
     if (asked.rights.empty() != asked.patterns.empty())
         throw usage_error("rights are given for streams: --rights read,offsets --streams 'orders-*'");
     if (asked.rights.empty() && asked.key.empty()) throw usage_error("say what to allow: --key, --rights, or both");
+    if (!asked.key.empty()) must_be_public_key(asked.key);
     if (!asked.rights.empty()) {
         const std::optional<access::rights> rights = access::parse_rights(asked.rights);
         if (!rights) throw usage_error("--rights is all, or some of create,write,read,offsets,admin");
@@ -107,7 +116,8 @@ exit_code allow(const allowing& asked, const surroundings& here) {
 
 void add_allow(CLI::App& group, invocation& call) {
     const auto asked = std::make_shared<allowing>();
-    CLI::App* command = group.add_subcommand("allow", "Let a key come, and give its client rights");
+    CLI::App* command =
+        group.add_subcommand("allow", "Let a key come, and give its client rights: a line in the file of clients");
     command->add_option("name", asked->name, "What the client is called")->required()->type_name("NAME");
     command->add_option("--key", asked->key, "Its public key, as 'tstreams key show' prints it")->type_name("KEY");
     command->add_option("--rights", asked->rights, "all, or some of create,write,read,offsets,admin")
@@ -209,7 +219,10 @@ void add_list(CLI::App& group, invocation& call) {
 void add_key_commands(CLI::App& app, invocation& call) {
     CLI::App* group = app.add_subcommand("key", "Keys of clients and servers, and the rights of clients");
     group->require_subcommand(1);
-    group->footer("Example:\n  tstreams key new billing.key");
+    group->footer(
+        "allow, revoke and list work on /etc/tstreams/clients, unless --clients-file or TSTREAMSD_CLIENTS_FILE says\n"
+        "another one.\n\n"
+        "Example:\n  tstreams key new billing.key");
     add_new(*group, call);
     add_show(*group, call);
     add_allow(*group, call);

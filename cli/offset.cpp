@@ -103,8 +103,9 @@ void add_set(CLI::App& group, invocation& call) {
     command->add_option("--partition", request->partition, "Only of this one; default: all")
         ->type_name("P")
         ->check(check_number);
-    command->add_flag("--take-over", request->take_over,
-                      "Also when a consumer of that name is at work: it is fenced and ends with an error");
+    command->add_flag(
+        "--take-over", request->take_over,
+        "Also when a consumer of that name is at work: it is fenced, and ends with an error at its next checkpoint");
     command->footer("Example:\n  tstreams offset set orders billing oldest");
     command->callback([request, &call] {
         request->from = parse_position(request->where);
@@ -117,8 +118,9 @@ void add_delete(CLI::App& group, invocation& call) {
     CLI::App* command = group.add_subcommand("delete", "Forget a consumer: its name begins anew");
     command->add_option("STREAM", request->stream)->required();
     command->add_option("CONSUMER", request->consumer)->required();
-    command->add_flag("--take-over", request->take_over,
-                      "Also when a consumer of that name is at work: it is fenced and ends with an error");
+    command->add_flag(
+        "--take-over", request->take_over,
+        "Also when a consumer of that name is at work: it is fenced, and ends with an error at its next checkpoint");
     command->footer("Example:\n  tstreams offset delete orders billing");
     command->callback([request, &call] {
         call.action = [request](const surroundings& here) {

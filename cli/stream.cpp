@@ -66,7 +66,9 @@ void add_create(CLI::App& group, invocation& call) {
                      "What a checkpoint waits for: sync (on disk; the default), interval:50ms, process")
         ->type_name("LEVEL");
     command->add_option("--description", request->stream.description, "A text for people")->type_name("TEXT");
-    command->add_option("--max-open", request->max_open, "How long a transaction may stay open; default 10m")
+    command
+        ->add_option("--max-open", request->max_open,
+                     "How long a transaction may stay open, at most half of the ttl; default 10m")
         ->type_name("TIME");
     command->add_flag("--if-missing", request->if_missing, "An existing stream of that name is left as it is");
     command->footer("Example:\n  tstreams stream create orders --partitions 4 --ttl 24h --durability sync");

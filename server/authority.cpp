@@ -26,6 +26,12 @@ demands of_consumer(core::stream_id stream, const std::string& consumer) {
     return one_id(consumer.empty() ? right::read : right::offsets, stream);
 }
 
+std::string needed(access::rights any) {
+    if (any == access::rights::all()) return "any right";
+    const std::string text = to_string(any);
+    return (text.find(',') == std::string::npos ? "the right " : "one of the rights ") + text;
+}
+
 demands of_operator() {
     return {demand{right::admin, 0, {}, true}};
 }
@@ -182,8 +188,8 @@ weave::task<void> authority::check(std::string user, demands wanted) {
         const std::string where = one.whole_store                   ? "the whole store"
                                   : one.stream == 0 || !has.empty() ? "stream '" + name + "'"
                                                                     : "stream " + std::to_string(one.stream);
-        throw error(errc::unauthorized, "client '" + user + "' needs the right " + to_string(one.rights) + " for " +
-                                            where + "; see the server's file of clients");
+        throw error(errc::unauthorized, "client '" + user + "' needs " + needed(one.rights) + " for " + where +
+                                            "; see the server's file of clients");
     }
 }
 

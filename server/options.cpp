@@ -133,7 +133,7 @@ void describe(CLI::App& app, invocation& call, typed& words) {
     app.set_version_flag("--version", "tstreamsd " TSTREAMS_VERSION);
     app.footer(
         "Every option may be a line of the file, and a variable: TSTREAMSD_ITEM_BYTES. The command line counts first,\n"
-        "then the environment, then the file.\n"
+        "then the environment, then the file. BYTES are a number, or one with KiB, MiB or GiB: 16MiB.\n"
         "Exit status: 0 stopped, 1 failure, 2 usage or configuration.");
 }
 

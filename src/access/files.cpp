@@ -135,9 +135,9 @@ void replace_file(const std::string& path, std::string_view text) {
     ::unlink(beside.c_str());
     {
         const descriptor to(::open(beside.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-        if (to.get() < 0) refuse_errno(beside);
-        write_all(beside, to.get(), text);
-        if (::fchmod(to.get(), mode & ~mode_t{0022}) != 0 || ::fsync(to.get()) != 0) refuse_errno(beside);
+        if (to.get() < 0) refuse_errno(path);  // the file that was meant, and not the one beside it
+        write_all(path, to.get(), text);
+        if (::fchmod(to.get(), mode & ~mode_t{0022}) != 0 || ::fsync(to.get()) != 0) refuse_errno(path);
     }
     if (::rename(beside.c_str(), path.c_str()) != 0) refuse_errno(path);
     const descriptor directory(::open(parent_of(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));

@@ -246,7 +246,7 @@ void consumers::check_not_live(const partition& part, const std::string& consume
     const std::shared_ptr<session> client = clients_.find(found->second.session);
     if (!client) return;
     throw error(errc::consumer_live,
-                quoted(consumer) + " is at work in " + *client->client + "; stop it, or take over");
+                quoted(consumer) + " is at work in " + *client->client + ", and is not to be taken over");
 }
 
 weave::task<void> consumers::set(stream_id stream, std::string consumer, std::vector<partition_position> positions,

@@ -172,8 +172,8 @@ void transactions::check_producer(stream_id stream, const std::string& producer,
 
 void transactions::throw_ended(const transaction_ref& ref) {
     const auto found = ended_.find(ref);
-    const errc reason = found == ended_.end() ? errc::transaction_unknown : found->second;
-    throw error(reason, describe(ref) + ": " + std::string(text(reason)));
+    const ending how = found == ended_.end() ? ending{errc::transaction_unknown, {}} : found->second;
+    throw error(how.reason, describe(ref) + ": " + std::string(how.why.empty() ? text(how.reason) : how.why));
 }
 
 weave::task<void> transactions::write(session_id session, transaction_ref ref, bytes_view data, std::uint32_t crc32c) {
@@ -319,15 +319,15 @@ weave::task<void> transactions::abort(partition_key key, transaction_id id) {
     const std::shared_ptr<open_transaction> transaction = found->second;
     if (transaction->state != open_transaction::phase::open)
         throw error(errc::invalid_state, describe(transaction->ref) + " is being decided; try again");
-    cancel_now(part, transaction, errc::transaction_expired);
+    cancel_now(part, transaction, errc::transaction_expired, "an operator has aborted the transaction");
 }
 
 void transactions::cancel_now(const std::shared_ptr<partition>& part,
-                              const std::shared_ptr<open_transaction>& transaction, errc reason) {
+                              const std::shared_ptr<open_transaction>& transaction, errc reason, std::string_view why) {
     const bool cancelled = reason == errc::transaction_closed;
     ++(cancelled ? world_.counted.cancelled : world_.counted.ended);
     watching_.tell(*transaction, cancelled ? event_kind::cancelled : event_kind::expired);
-    remember_end(transaction->ref, reason);
+    remember_end(transaction->ref, {reason, why});
     std::vector<frame_ref> dead = take_frames(*transaction);
     finish(part, transaction, false);
     if (!dead.empty()) drop_frames(std::move(dead));
@@ -377,8 +377,8 @@ void transactions::cancel_stream(stream_id stream) {
     }
 }
 
-void transactions::remember_end(const transaction_ref& ref, errc reason) {
-    if (!ended_.insert_or_assign(ref, reason).second) return;
+void transactions::remember_end(const transaction_ref& ref, ending how) {
+    if (!ended_.insert_or_assign(ref, how).second) return;
     ended_order_.push_back(ref);
     if (ended_order_.size() <= ended_max) return;
     ended_.erase(ended_order_.front());

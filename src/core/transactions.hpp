@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <string_view>
 #include <vector>
 
 namespace tstreams::core {
@@ -72,9 +73,14 @@ private:
     weave::task<void> gather_below(std::shared_ptr<open_transaction> transaction, std::vector<frame_ref> frames);
     weave::task<void> store_frame(std::shared_ptr<open_transaction> transaction, bytes_view data, std::uint32_t crc32c,
                                   std::uint8_t level);
+    // `why` is a literal; without it, the text of the reason.
     void cancel_now(const std::shared_ptr<partition>& part, const std::shared_ptr<open_transaction>& transaction,
-                    errc reason);
-    void remember_end(const transaction_ref& ref, errc reason);
+                    errc reason, std::string_view why = {});
+    struct ending {
+        errc reason;
+        std::string_view why;
+    };
+    void remember_end(const transaction_ref& ref, ending how);
     void schedule_expiry();
     weave::task<void> expire();
     // A partition is given up: its open transactions are lost.
@@ -91,7 +97,7 @@ private:
     ports::clock::timer expiry_ = 0;
     ports::steady_time expiry_due_{};
     // What became of transactions that ended without their client's doing; the newest few thousand.
-    std::map<transaction_ref, errc> ended_;
+    std::map<transaction_ref, ending> ended_;
     std::deque<transaction_ref> ended_order_;
 };
 

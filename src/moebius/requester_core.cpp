@@ -4,7 +4,9 @@
 #include "moebius/loop_impl.hpp"
 #include "moebius/zap.hpp"
 
+#include <fcntl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -131,11 +133,26 @@ void requester_core::abandon(pending& one) noexcept {
     control(kind::cancel, correlation, {0, 0});
 }
 
+// libzmq tells of no permission, and of no such host, as of nobody. Asking for the name here would block the loop.
+std::string_view requester_core::nobody_text() const noexcept {
+    constexpr std::string_view ipc = "ipc://", tcp = "tcp://";
+    if (endpoint_.starts_with(ipc)) {
+        const bool denied =
+            ::faccessat(AT_FDCWD, endpoint_.c_str() + ipc.size(), W_OK, AT_EACCESS) != 0 && errno == EACCES;
+        if (denied) return "no answer in time: no permission to use that socket";
+    }
+    const bool by_name = endpoint_.starts_with(tcp) &&
+                         endpoint_.find_first_not_of("0123456789.:", tcp.size()) != std::string::npos &&
+                         endpoint_[tcp.size()] != '[';
+    return by_name ? "no answer in time: nobody listens there, or there is no host of that name"
+                   : "no answer in time: nobody listens there";
+}
+
 void requester_core::expired(pending& one) noexcept {
     ++counts_.timed_out;
     abandon(one);
     std::string_view text = "no answer in time";
-    if (reach_ == reach::nobody) text = "no answer in time: nobody listens there";
+    if (reach_ == reach::nobody) text = nobody_text();
     if (reach_ == reach::silent) text = "no answer in time: somebody listens there and says nothing";
     if (reach_ == reach::no_handshake)
         text = with_keys_ ? "no answer in time: the handshake fails; the server has no keys, or others"

@@ -74,6 +74,7 @@ private:
     pending* end(std::size_t at) noexcept;
     void connection_changed(connection_event event);
     void note_reach(std::uint16_t what) noexcept;
+    [[nodiscard]] std::string_view nobody_text() const noexcept;
     void widen(int descriptor) const noexcept;
     void refused() noexcept;
     void connect_again() noexcept;

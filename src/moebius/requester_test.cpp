@@ -5,11 +5,13 @@
 #include <weave/sync.hpp>
 
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdlib>
 #include <memory>
 #include <optional>
 
@@ -120,6 +122,26 @@ private:
     int socket_;
 };
 
+// A directory that this process may not enter as long as this lives; root becomes another user for it.
+class closed_directory {
+public:
+    closed_directory() {
+        if (!::mkdtemp(path.data()) || ::chmod(path.c_str(), 0) != 0) throw std::runtime_error("no directory");
+        if (me_ == 0 && ::seteuid(65534) != 0) throw std::runtime_error("no other user");
+    }
+    ~closed_directory() {
+        if (me_ == 0 && ::seteuid(me_) != 0) std::abort();
+        ::rmdir(path.c_str());
+    }
+    closed_directory(const closed_directory&) = delete;
+    closed_directory& operator=(const closed_directory&) = delete;
+
+    std::string path = "/tmp/moebius-closed-XXXXXX";
+
+private:
+    const uid_t me_ = ::geteuid();
+};
+
 // Asked until it is so, because a slow machine has not yet tried in the time of the first question.
 TEST(requester, a_timeout_says_how_far_it_came) {
     loop home{loop_options{.log = [](std::string_view) {}}};
@@ -144,6 +166,13 @@ TEST(requester, a_timeout_says_how_far_it_came) {
     const std::string name = "moebius-reach-test-" + std::to_string(::getpid());
     EXPECT_EQ(text_at("ipc://@" + name + "-none", {}, "nobody"), "no answer in time: nobody listens there");
     EXPECT_EQ(text_at("tcp://127.0.0.1:1", {}, "nobody"), "no answer in time: nobody listens there");
+    EXPECT_EQ(text_at("tcp://localhost:1", {}, "nobody"),
+              "no answer in time: nobody listens there, or there is no host of that name");
+    {
+        const closed_directory closed;
+        EXPECT_EQ(text_at("ipc://" + closed.path + "/socket", {}, "permission"),
+                  "no answer in time: no permission to use that socket");
+    }
     const mute_listener mute(name + "-mute");
     EXPECT_EQ(text_at("ipc://@" + name + "-mute", {}, "says nothing"),
               "no answer in time: somebody listens there and says nothing");

@@ -25,6 +25,9 @@ class Keys(ToolTest):
             self.assertIn("No such file or directory", self.error(*command.split(), expect=3))
         self.error("key", "allow", "billing", "--rights", "read", "--streams", "*", expect=3)
         self.assertFalse(os.path.exists(self.file))
+        key, elsewhere = self.new_key("one.key"), os.path.join(self.dir, "no", "clients")
+        said = self.error("key", "allow", "billing", "--key", key, "--clients-file", elsewhere, expect=2)
+        self.assertIn(f"{elsewhere}: No such file or directory", said)
 
     def test_a_client_and_a_key_that_are_not_there_are_not_found(self):
         key = self.new_key("one.key")
@@ -49,4 +52,5 @@ class Keys(ToolTest):
                         "key allow audit --key short", "key allow billing --rights fly --streams *",
                         "key allow billing --rights read", "key revoke", "key show"):
             self.error(*command.split(), expect=2)
+        self.assertIn("--key: no public key", self.error("key", "allow", "audit", "--key", "nonsense", expect=2))
         self.assertEqual(self.content(), before)

@@ -219,6 +219,33 @@ TEST_F(secured, a_list_and_a_state_show_what_one_may_see) {
     EXPECT_EQ(code_of([&] { root.accept_clock(); }), errc{});
 }
 
+// A call that takes any of several rights does not ask for all of them.
+TEST_F(secured, a_refusal_says_which_right_is_missing) {
+    add("maker", "create", "in-*");
+    serve();
+    client root = open("root");
+    make_stream(root, "in-1");
+    make_stream(root, "out-1");
+    client maker = open("maker");
+    const auto text_of = [](const auto& call) {
+        try {
+            call();
+        } catch (const error& failure) {
+            EXPECT_EQ(failure.code(), errc::unauthorized);
+            return std::string(failure.what());
+        }
+        return std::string("allowed");
+    };
+    EXPECT_NE(text_of([&] { maker.make_producer("in-1").send("x"); }).find("needs the right write for stream 'in-1'"),
+              std::string::npos);
+    EXPECT_NE(text_of([&] {
+                  std::ignore = maker.scan("in-1", 0, transaction_id(), transaction_id(~std::uint64_t{0}));
+              }).find("needs one of the rights write,read,admin for stream 'in-1'"),
+              std::string::npos);
+    EXPECT_NE(text_of([&] { std::ignore = maker.stream("out-1"); }).find("needs any right for stream 'out-1'"),
+              std::string::npos);
+}
+
 // A page that ends among streams that one may not see says nothing of them, and the next one goes on behind them.
 TEST_F(secured, where_a_list_goes_on_names_no_hidden_stream) {
     add("writer", "write", "in-*");

@@ -21,6 +21,14 @@ def new_request(connection: Connection, kept: bool = True) -> RequestId:
     return RequestId(made << 10 | secrets.randbits(9) << 1 | kept, secrets.randbits(64))
 
 
+def _bytes_of(item: bytes | str) -> bytes:
+    if isinstance(item, str):
+        return item.encode()
+    if not isinstance(item, (bytes, bytearray, memoryview)):
+        raise TypeError(f"an item is bytes or str, not {type(item).__name__}")
+    return bytes(item)
+
+
 class Phase(enum.Enum):
     OPEN = "open"
     IN_DOUBT = "of unknown outcome: call checkpoint() again to settle it"
@@ -97,7 +105,7 @@ class Transaction:
     def put(self, item: bytes | str) -> None:
         """Adds an item. Of a large transaction a frame of some 1 MiB is held at a time."""
         self._check_open()
-        data = item.encode() if isinstance(item, str) else item
+        data = _bytes_of(item)
         packed = frames.packed(data)
         if self._frame and len(self._frame) + len(packed) > frames.TARGET:
             self._flush()
@@ -210,7 +218,7 @@ class Producer:
         """A whole transaction in one step; gives its id. After Outcome.UNKNOWN it cannot be asked again: use begin()
         and checkpoint() where that matters."""
         self._check_free()
-        data = [one.encode() if isinstance(one, str) else one for one in items]
+        data = list(map(_bytes_of, items))
         frame = b"".join(map(frames.packed, data))
         if len(frame) > frames.INLINE_MAX:
             with self.begin(partition, key) as made:
