@@ -1,6 +1,9 @@
 #include "engines/conformance/suite.hpp"
 
+#include <weave/sync.hpp>
+
 #include <random>
+#include <tuple>
 
 namespace tstreams::conformance {
 
@@ -8,6 +11,14 @@ namespace {
 
 weave::task<wall_time> read_wall_clock(ports::clock& clock) {
     co_return clock.wall_now();
+}
+
+weave::task<void> commit_together(connection at, std::vector<ports::batch> changes) {
+    std::vector<weave::task<ports::commit_result>> begun;
+    for (ports::batch& change : changes) begun.push_back(at.rows->commit(std::move(change), durability::process()));
+    weave::task<std::vector<weave::outcome_of<ports::commit_result>>> all =
+        weave::when_all(*at.executor, std::move(begun));
+    std::ignore = co_await all;
 }
 
 }  // namespace
@@ -54,21 +65,7 @@ ports::commit_result engine_test::commit_all(std::vector<ports::batch> changes) 
 }
 
 void engine_test::commit_each(std::vector<ports::batch> changes) {
-    struct state {
-        std::size_t left = 0;
-        std::atomic<bool> done = false;
-    };
-    const auto shared = std::make_shared<state>();
-    shared->left = changes.size();
-    for (ports::batch& change : changes) {
-        weave::task<ports::commit_result> one = rows().commit(std::move(change), durability::process());
-        weave::spawn(*engine_->node(0).executor, std::move(one), [shared](weave::outcome_of<ports::commit_result>) {
-            if (--shared->left != 0) return;
-            shared->done.store(true);
-            shared->done.notify_all();
-        });
-    }
-    engine_->drive(shared->done);
+    engine_->run(commit_together(engine_->node(0), std::move(changes)));
 }
 
 // Asks until there is an answer, 1,000 times at most.

@@ -65,16 +65,22 @@ void committer::stage_dead(const frame_place& frame) {
 }
 
 // Pages are few, or the last ones are the likely ones; a page that is begun twice becomes two rows.
-bool committer::stage_note(std::string_view page_key, std::string_view text, wall_time expires) {
+void committer::stage_note(std::string_view shard_key, std::string_view page_name, std::string_view text,
+                           wall_time expires) {
     constexpr std::size_t looked_at = 16;
     std::vector<page>& pages = group_.pages;
     const auto end = pages.rbegin() + static_cast<std::ptrdiff_t>(std::min(pages.size(), looked_at));
-    const auto found = std::find_if(pages.rbegin(), end, [&](const page& one) { return one.key == page_key; });
-    const bool begun = found == end;
-    page& to = begun ? pages.emplace_back(page{std::string(page_key), {}, expires}) : *found;
-    to.notes.append(text);
-    to.expires = std::max(to.expires, expires);
-    return begun;
+    const auto found = std::find_if(pages.rbegin(), end, [&](const page& one) {
+        return one.key.size() == shard_key.size() + page_name.size() && one.key.starts_with(shard_key) &&
+               one.key.ends_with(page_name);
+    });
+    if (found == end) {
+        touched_.add(shard_key);
+        pages.push_back({std::string(shard_key).append(page_name), std::string(text), expires});
+        return;
+    }
+    found->notes.append(text);
+    found->expires = std::max(found->expires, expires);
 }
 
 void committer::enlist(waiter& one) {

@@ -79,9 +79,9 @@ public:
     void stage_erase(std::string_view row_key);
     void stage_live(const frame_place& frame);
     void stage_dead(const frame_place& frame);
-    // `page_key` is the key of a row, without what the group adds to it. Returns whether the page is a new one of the
-    // group, whose shard is touched by it.
-    [[nodiscard]] bool stage_note(std::string_view page_key, std::string_view text, wall_time expires);
+    // The shard's key is that of a row without a name of its own. To it and the page the group adds what makes the key
+    // of a row.
+    void stage_note(std::string_view shard_key, std::string_view page, std::string_view text, wall_time expires);
     // Notes a shard or a place as touched by the group.
     void touch(std::string_view what) { touched_.add(what); }
 

@@ -136,10 +136,8 @@ void row_store::stage(const ports::batch& change) {
     for (const ports::blob_ref& blob : change.covers) {
         parts_.commits.stage_live({*decode_place(blob.place), blob.length});
     }
-    if (const std::optional<ports::note>& one = change.note) {
-        if (parts_.commits.stage_note(row_key(one->shard, one->page), one->text, one->expires))
-            parts_.commits.touch(row_key(one->shard, {}));
-    }
+    if (const std::optional<ports::note>& one = change.note)
+        parts_.commits.stage_note(row_key(one->shard, {}), one->page, one->text, one->expires);
     if (change.mutations.empty()) return;
     parts_.commits.touch(row_key(change.shard, {}));
     for (const ports::mutation& one : change.mutations) {

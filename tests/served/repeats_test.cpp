@@ -55,6 +55,15 @@ protected:
         made.session = wire::decode_reply<wire::opened_session>(opened.text()).session;
         return made;
     }
+    // In the session after those before it: what is asked in it was asked in the first one first.
+    line begin_next() {
+        line made = begin(2);
+        if (first_ == 0)
+            first_ = made.session;
+        else
+            made.first_session = first_;
+        return made;
+    }
     // Over another connection, so that it overtakes what is under way.
     void end(const line& by) {
         raw_client other(endpoint());
@@ -144,15 +153,12 @@ TEST_F(repeated, over_two_connections_at_once) {
 
 TEST_F(repeated, in_sessions_that_are_left_and_end) {
     for (int round = 0; round < 5; ++round) {
-        line left = begin(2);
-        if (round == 0) first_ = left.session;
-        if (round != 0) left.first_session = first_;
+        line left = begin_next();
         ask_all(left);
         await(back_ + 1 + random_() % sends);  // and the others are never heard of
         end(left);
     }
-    line one = begin(2), other = begin(2);
-    one.first_session = other.first_session = first_;
+    line one = begin_next(), other = begin_next();
     const std::size_t before = lost_;
     ask_all(one);
     ask_all(other);
@@ -163,15 +169,12 @@ TEST_F(repeated, in_sessions_that_are_left_and_end) {
 
 TEST_F(repeated, at_servers_that_are_killed) {
     for (int round = 0; round < 6; ++round) {
-        line left = begin(2);
-        if (round == 0) first_ = left.session;
-        if (round != 0) left.first_session = first_;
+        line left = begin_next();
         ask_all(left);
         await(back_ + 1 + random_() % (round < 3 ? 50 : sends));
         daemon_.restart();
     }
-    line last = begin(2);
-    last.first_session = first_;
+    line last = begin_next();
     const std::size_t before = lost_;
     ask_all(last);
     await(asked_);
