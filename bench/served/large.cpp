@@ -13,7 +13,7 @@ struct settings {
     common_options common;
     std::size_t items = 1000;
     std::size_t item_bytes = 1024;
-    unsigned clients = 4;
+    unsigned clients = 12;
     double seconds = 0.5;
     std::size_t touched_mib = 1024;
 };

@@ -93,6 +93,7 @@ void transaction_state::check_item(bytes_view item) const {
 
 void transaction_state::put(bytes_view item) {
     check_item(item);
+    if (pack_where_room(item)) return;
     const client_state::visit counted(*client_);
     std::size_t granted = 0;
     std::size_t missing = 0;
@@ -137,6 +138,22 @@ weave::task<void> transaction_state::put(std::shared_ptr<transaction_state> self
     }
 }
 
+// Most items: they need nothing of the client, so they are not counted as a use of it either.
+bool transaction_state::pack_where_room(bytes_view item) {
+    const std::lock_guard lock(mutex_);
+    const std::size_t needed = frame_.size() + core::packed_bytes(item.size());
+    if (needed > std::min(charged_, frame_.capacity()) || needed > core::frame_bytes_target) return false;
+    if (phase_ != phase::open || flushed_ || client_->closing()) return false;
+    pack(item);
+    return true;
+}
+
+void transaction_state::pack(bytes_view item) {
+    frame_.pack(item);
+    ++items_;
+    bytes_ += item.size();
+}
+
 transaction_state::step transaction_state::try_put(bytes_view item, std::size_t& granted, std::size_t& missing) {
     const std::lock_guard lock(mutex_);
     if (phase_ != phase::open) {
@@ -157,9 +174,7 @@ transaction_state::step transaction_state::try_put(bytes_view item, std::size_t&
         missing = needed - charged_;
         return step::memory;
     }
-    frame_.pack(item);
-    ++items_;
-    bytes_ += item.size();
+    pack(item);
     return step::done;
 }
 

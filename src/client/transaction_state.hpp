@@ -69,6 +69,8 @@ private:
     enum class phase : std::uint8_t { open, deciding, unknown, checkpointed, cancelled, failed };
     enum class step : std::uint8_t { done, flush, memory };
 
+    bool pack_where_room(bytes_view item);  // false: nothing was done
+    void pack(bytes_view item);
     // Packs the item, or says what must happen first. `granted` are bytes of the budget that the caller has taken.
     step try_put(bytes_view item, std::size_t& granted, std::size_t& missing);
     bool charge(std::size_t needed, std::size_t& granted);
