@@ -147,7 +147,9 @@ void add_produce_command(CLI::App& app, invocation& call) {
     command->add_option("--batch", request->batch, "Items per transaction; default 1000")
         ->type_name("N")
         ->check(check_positive);
-    command->add_option("--linger", *linger, "A part batch waits this long for more input; default 200ms")
+    command
+        ->add_option("--linger", *linger,
+                     "A batch is checkpointed this long after its first item at the latest; default 200ms")
         ->type_name("TIME");
     command->add_option("--partition", request->partition, "Write to this one; default: round robin")
         ->type_name("P")
