@@ -78,6 +78,8 @@ public:
 
     // What Moebius itself writes its lines with.
     void log(std::string_view line) noexcept;
+    // Inside a catch block: a line with what failed, and why.
+    void log_failure(std::string_view what) noexcept;
 
     struct impl;  // for the other parts of Moebius
     [[nodiscard]] impl& parts() noexcept { return *impl_; }

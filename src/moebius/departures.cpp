@@ -96,7 +96,7 @@ client_state* server_core::arrive(std::string_view id, message& first) {
     try {
         if (hook.connected) hook.connected(handle(made));
     } catch (...) {
-        log_failure("the hook for arrivals");
+        home.log_failure("the hook for arrivals");
     }
     return &made;
 }
@@ -219,7 +219,7 @@ void server_core::depart(client_state& one) noexcept {
     try {
         if (hook.disconnected) hook.disconnected(handle(one));
     } catch (...) {
-        log_failure("the hook for departures");
+        home.log_failure("the hook for departures");
     }
     one.departure = errc::none;
     advance(one);

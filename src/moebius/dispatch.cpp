@@ -191,7 +191,7 @@ void server_core::refuse(call& one, errc why, std::string_view text) noexcept {
         else if (one.wants_answer())
             answer(one, kind::failure, message(text.substr(0, error_text_max)), why);
     } catch (...) {
-        log_failure("an error answer");
+        home.log_failure("an error answer");
     }
     if (!one.waiting) return;
     one.unlink();
@@ -225,7 +225,7 @@ void server_core::failed(call& one, std::exception_ptr failure) noexcept {
         if (hook.handler_error) return hook.handler_error(handle(*one.from), one.rule->name, failure);
         std::rethrow_exception(failure);
     } catch (...) {
-        log_failure("the handler of " + one.rule->name);
+        home.log_failure("the handler of " + one.rule->name);
     }
 }
 
@@ -243,7 +243,7 @@ void server_core::message_trouble(call& one, const error& why) noexcept {
     try {
         if (hook.message_error) hook.message_error(handle(*one.from), one.body, why);
     } catch (...) {
-        log_failure("the hook for message errors");
+        home.log_failure("the hook for message errors");
     }
 }
 
@@ -273,7 +273,7 @@ void server_core::acknowledge(call& one) noexcept {
     try {
         (void)deliver(*one.from, compose(one, kind::end, {}, errc::none));
     } catch (...) {
-        log_failure("the end of a request");
+        home.log_failure("the end of a request");
     }
 }
 

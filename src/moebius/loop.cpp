@@ -207,4 +207,17 @@ void loop::log(std::string_view line) noexcept {
     std::fprintf(stderr, "moebius: %.*s\n", shown, line.data());
 }
 
+void loop::log_failure(std::string_view what) noexcept {
+    std::string line(what);
+    try {
+        throw;
+    } catch (const std::exception& failure) {
+        line += " failed: ";
+        line += failure.what();
+    } catch (...) {
+        line += " failed";
+    }
+    log(line);
+}
+
 }  // namespace moebius

@@ -167,7 +167,7 @@ void server_core::retry_senders(client_state& of) noexcept {
         try {
             one.status_ = attempt(one, std::move(one.body_));
         } catch (...) {
-            log_failure("a send");
+            home.log_failure("a send");
             one.status_ = errc::overloaded;
         }
         if (one.status_ == errc::would_block) return;
@@ -247,7 +247,7 @@ void server_core::lost(client_state* to, errc why) noexcept {
     try {
         hook.undelivered(handle(*to), why);
     } catch (...) {
-        log_failure("the hook for undelivered messages");
+        home.log_failure("the hook for undelivered messages");
     }
 }
 

@@ -174,7 +174,7 @@ void requester_core::control(kind what, std::uint64_t correlation, stream_window
     try {
         deliver(with_header(top, {}, {}));
     } catch (...) {
-        log_failure("a request's control message");
+        home_.log_failure("a request's control message");
     }
 }
 
@@ -265,7 +265,7 @@ bool requester_core::receive_one() noexcept {
         else
             accept(std::move(head), std::move(tail), two_frames);
     } catch (...) {
-        log_failure("an answer");
+        home_.log_failure("an answer");
     }
     return true;
 }
@@ -353,7 +353,7 @@ void requester_core::connect_again() noexcept {
         socket_.connect(endpoint_);
         hello();
     } catch (...) {
-        log_failure("a new connection");
+        home_.log_failure("a new connection");
     }
 }
 
@@ -387,7 +387,7 @@ void requester_core::connection_changed(connection_event event) {
     try {
         if (on_connection) on_connection(now);
     } catch (...) {
-        log_failure("the hook for connections");
+        home_.log_failure("the hook for connections");
     }
 }
 
@@ -408,19 +408,6 @@ void requester_core::found_empty() noexcept {
 void requester_core::fail_older_than(std::uint32_t era, errc why, std::string_view text) noexcept {
     for (std::size_t at = 0; at < slots_.size(); ++at)
         if (slots_[at].owner && slots_[at].era < era) end(at)->failed(why, text);
-}
-
-void requester_core::log_failure(std::string_view what) noexcept {
-    std::string line(what);
-    try {
-        throw;
-    } catch (const std::exception& failure) {
-        line += " failed: ";
-        line += failure.what();
-    } catch (...) {
-        line += " failed";
-    }
-    home_.log(line);
 }
 
 requester_metrics requester_core::metrics() const noexcept {

@@ -86,7 +86,6 @@ private:
     [[nodiscard]] std::uint64_t correlation_of(const pending& one) const noexcept {
         return std::uint64_t{slots_[one.slot_].generation} << 32 | one.slot_;
     }
-    void log_failure(std::string_view what) noexcept;
     void end_callbacks() noexcept;
 
     friend class callback_call;

@@ -40,7 +40,7 @@ struct server_core::background final : weave::context, weave::job, list_node {
         } catch (const cancelled&) {
             // By stop(), or by itself.
         } catch (...) {
-            core.log_failure("a background task");
+            core.home.log_failure("a background task");
         }
         work = {};
         server_core& owner = core;
@@ -61,7 +61,7 @@ struct server_core::ticker final : timer {
         try {
             tick();
         } catch (...) {
-            core.log_failure("a periodic function");
+            core.home.log_failure("a periodic function");
         }
     }
     server_core& core;
@@ -197,7 +197,7 @@ bool server_core::receive_one() noexcept {
         else
             accept({id.data(), static_cast<std::size_t>(id_bytes)}, carrier, more);
     } catch (...) {
-        log_failure("a message");
+        home.log_failure("a message");
     }
     return true;
 }
@@ -268,7 +268,7 @@ void server_core::next_of_batch() noexcept {
         carrier.body = message(*one);
         take(from, carrier, {}, false);
     } catch (...) {
-        log_failure("a message");
+        home.log_failure("a message");
     }
 }
 
@@ -439,19 +439,6 @@ void server_core::close() noexcept {
     zmq_setsockopt(socket_.get(), ZMQ_LINGER, &linger, sizeof linger);
     socket_.close();
     if (stops_loop) home.stop();
-}
-
-void server_core::log_failure(std::string_view what) noexcept {
-    std::string line(what);
-    try {
-        throw;
-    } catch (const std::exception& failure) {
-        line += " failed: ";
-        line += failure.what();
-    } catch (...) {
-        line += " failed";
-    }
-    home.log(line);
 }
 
 server_metrics server_core::metrics() const noexcept {

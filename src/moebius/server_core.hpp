@@ -128,7 +128,6 @@ private:
     void take(client_state& from, call& carrier, message&& tail, bool two_frames);
     void accept_binary(client_state& from, call& carrier, message&& tail, bool two_frames);
     void control(client_state& from, const header& top, std::string_view name);
-    void log_failure(std::string_view what) noexcept;  // inside a catch block
     void maybe_close() noexcept;
     [[nodiscard]] call& spare_call();
 
