@@ -316,6 +316,44 @@ TEST(local_recovery, a_lost_end_of_an_earlier_file_is_noticed) {
     EXPECT_TRUE(local::verify(directory.path()).problems.empty());
 }
 
+// The power was cut after the next file had got its name, and before the end of the file in front of it was written:
+// however much of the next file is there, nothing of it may be gone on from.
+TEST(local_recovery, a_file_behind_a_lost_end_is_removed_wherever_it_is_torn) {
+    const local::temporary_directory directory;
+    const local::store_paths whole{directory.path() + "/whole"};
+    local::options options = running_engine::at(whole.root);
+    options.log_file_bytes = 700;
+    options.boot_id = this_boot;
+    {
+        running_engine target(options);
+        for (int i = 0; i < 6; ++i) target.put(std::to_string(i), std::string(200, 'v'), durability::process());
+    }
+    ASSERT_EQ(local::list_log_files(local::disk(), whole).size(), 2U);
+    std::vector<std::uint64_t> ends;
+    local::record_walk walk(local::disk().open(whole.log_file(1), local::disk::mode::read), 1, 0);
+    while (walk.next() == local::record_walk::step::record) ends.push_back(walk.behind().offset);
+    ASSERT_GT(ends.size(), 1U);
+    const std::uint64_t size = std::filesystem::file_size(whole.log_file(2));
+    for (std::uint64_t left = 0; left <= size; left += 8) {
+        const local::store_paths torn{directory.path() + "/torn"};
+        std::filesystem::remove_all(torn.root);
+        std::filesystem::copy(whole.root, torn.root, std::filesystem::copy_options::recursive);
+        std::filesystem::resize_file(torn.log_file(1), ends[ends.size() - 2]);
+        std::filesystem::resize_file(torn.log_file(2), left);
+        options.path = torn.root;
+        options.boot_id = next_boot;
+        {
+            running_engine again(options);
+            EXPECT_EQ(again.get(std::to_string(ends.size() - 2)), std::string(200, 'v'));
+            EXPECT_EQ(again.get(std::to_string(ends.size() - 1)), std::nullopt) << left;
+            again.put("after", "value", durability::sync());
+        }
+        EXPECT_TRUE(local::verify(torn.root).problems.empty()) << left;
+        options.boot_id = this_boot;
+        EXPECT_EQ(running_engine(options).get("after"), "value") << left;
+    }
+}
+
 TEST(local_recovery, random_damage_anywhere_gives_right_data_or_an_error) {
     const char* chosen = std::getenv("TSTREAMS_SEED");
     const std::uint64_t seed = chosen ? std::stoull(chosen) : std::random_device{}();

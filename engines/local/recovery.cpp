@@ -103,13 +103,14 @@ void log_survey::read_file(std::uint32_t number, std::uint64_t offset) {
     };
     for (bool first = true;; first = false) {
         const auto step = walk.next();
+        // Whatever follows the header: a file whose predecessor has lost its end is none.
+        if (first && offset == 0 && number != 1 && walk.at().offset >= header_bytes &&
+            (walk.before().previous_end != end_.offset || walk.before().last_commit != last))
+            return stop("the end of the file is missing");
         if (step == record_walk::step::bad) {
             end_ = walk.at();
             return stop(walk.reason());
         }
-        if (first && offset == 0 && number != 1 &&
-            (walk.before().previous_end != end_.offset || walk.before().last_commit != last))
-            return stop("the end of the file is missing");
         if (step == record_walk::step::end) {
             end_ = walk.at();
             return;
