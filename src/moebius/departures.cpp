@@ -85,7 +85,6 @@ client_state* server_core::arrive(std::string_view id, message& first) {
         turn_away(id, first.text(), errc::overloaded, "too many clients");
         return nullptr;
     }
-    if (watch_) watch_->drain();
     client_state& made = clients_.add(id);
     ++counts_.clients_arrived;
     made.last_seen = tick_;
@@ -107,6 +106,7 @@ void server_core::bind_origin(client_state& one, message& from) noexcept {
     // is left: the descriptor alone may be in use again before the last message of its last user is read.
     const char* connection = zmq_msg_gets(frame_access::raw(from), "__fd");
     if (connection == one.connection) return;  // if it has ended, this is what it had brought
+    watch_->drain();                           // or a connection that has just come would count as closed
     one.connection = connection;
     one.check_origin = false;
     const int origin = connection ? std::atoi(connection) : -1;
