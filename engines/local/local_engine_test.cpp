@@ -12,12 +12,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <condition_variable>
 #include <ctime>
 #include <fstream>
 #include <functional>
-#include <mutex>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -289,37 +286,9 @@ TEST(local_engine, the_log_does_not_grow_with_the_number_of_commits) {
     EXPECT_LT(disk_bytes(directory.path() + "/log"), 3 * mebibyte);
 }
 
-// Holds the index in front of its next table until it is let go.
-class held_tables final : public local::disk_faults {
-public:
-    int before(local::disk_operation what, const std::string& path, std::size_t&) noexcept override {
-        if (what != local::disk_operation::index_file || !path.ends_with(".sst")) return 0;
-        std::unique_lock lock(mutex_);
-        waiting_ = true;
-        changed_.notify_all();
-        changed_.wait(lock, [this] { return let_go_; });
-        return 0;
-    }
-    void wait_for_one() {
-        std::unique_lock lock(mutex_);
-        if (!changed_.wait_for(lock, 1min, [this] { return waiting_; })) throw std::runtime_error("no table is begun");
-    }
-    void let_go() {
-        const std::lock_guard lock(mutex_);
-        let_go_ = true;
-        changed_.notify_all();
-    }
-
-private:
-    std::mutex mutex_;
-    std::condition_variable changed_;
-    bool waiting_ = false;
-    bool let_go_ = false;
-};
-
 TEST(local_engine, what_comes_while_the_index_is_flushed_is_flushed_after_it) {
     const local::temporary_directory directory;
-    held_tables tables;
+    local::held_tables tables;
     local::options options = running_engine::at(directory.path());
     options.log_file_bytes = mebibyte;
     options.replay_bytes_max = 2 * mebibyte;
@@ -337,7 +306,7 @@ TEST(local_engine, what_comes_while_the_index_is_flushed_is_flushed_after_it) {
 
 TEST(local_engine, an_idle_store_is_flushed_also_if_the_flush_before_took_long) {
     const local::temporary_directory directory;
-    held_tables tables;
+    local::held_tables tables;
     local::options options = running_engine::at(directory.path());
     options.log_file_bytes = mebibyte;
     options.replay_bytes_max = 20 * mebibyte;
