@@ -294,15 +294,18 @@ void committer::start_index_flush() {
         group_.forced = true;
         write_group();
     }
-    maintenance_.run([this] {
+    maintenance_.run([this, before = persisted_] {
         try {
             rows_.flush();
         } catch (const error& failure) {
             if (failure.code() != errc::no_space) failure_.set(failure.what());
         }
-        letters_.send([this] {
+        letters_.send([this, before] {
             flush_running_ = false;
             index_flushed();
+            // What was written meanwhile may be too much already, and perhaps nothing is written after it. A flush that
+            // got nowhere is not followed by another at once: there is no space.
+            if (persisted_ > before) limit_replay();
         });
     });
 }
@@ -368,7 +371,8 @@ void committer::idle_tick() {
         idle_seen_ = log_.end();
         return arm_idle_timer();
     }
-    if (flush_running_ || index_full_ || log_.bytes_since(persisted_) < idle_flush_bytes) return;
+    if (flush_running_ || index_full_) return arm_idle_timer();
+    if (log_.bytes_since(persisted_) < idle_flush_bytes) return;
     try {
         if (log_.end().offset >= idle_flush_bytes) log_.roll();
         start_index_flush();

@@ -55,6 +55,14 @@ void commit_together(running_engine& target, int count, durability level, const 
     target.loop().run_until([&] { return done == count; });
 }
 
+// So much log, and a little more.
+void write_bytes(running_engine& target, std::uint64_t bytes) {
+    const std::string value(10'000, 'v');
+    const std::uint64_t end = target.store().counters().log_bytes_written + bytes;
+    for (int i = 0; target.store().counters().log_bytes_written < end; ++i)
+        target.put(std::to_string(i % 100), value, durability::process());
+}
+
 void write_file(const std::string& path, const std::string& text) {
     std::ofstream(path) << text;
 }
@@ -273,12 +281,48 @@ TEST(local_engine, the_log_does_not_grow_with_the_number_of_commits) {
     running_engine target(options);
     const std::string value(1000, 'v');
     for (int i = 0; i < 20'000; ++i) target.put(std::to_string(i % 100), value, durability::process());
-    wait_for_background(target);
-    // RocksDB writes its files on a thread of its own, which a busy machine keeps waiting.
-    for (int i = 0; i < 1'000 && target.store().counters().log_files >= 8; ++i) target.loop().run_for(20ms);
-    EXPECT_LT(target.store().counters().log_files, 8U);
+    target.loop().run_until([&] { return target.store().counters().log_files <= 4; });
     target.close();
     EXPECT_LT(disk_bytes(directory.path() + "/log"), 3 * mebibyte);
+}
+
+TEST(local_engine, what_comes_while_the_index_is_flushed_is_flushed_after_it) {
+    const local::temporary_directory directory;
+    local::held_tables tables;
+    local::options options = running_engine::at(directory.path());
+    options.log_file_bytes = mebibyte;
+    options.replay_bytes_max = 2 * mebibyte;
+    options.faults = &tables;
+    running_engine target(options);
+    write_bytes(target, 3 * mebibyte);
+    tables.wait_for_one();
+    // More than is to be behind the index, and less than makes an idle store flush.
+    write_bytes(target, 10 * mebibyte);
+    EXPECT_GT(target.store().counters().log_files, 10U);
+    tables.let_go();
+    target.loop().run_until([&] { return target.store().counters().log_files <= 4; });
+    target.close();
+}
+
+TEST(local_engine, an_idle_store_is_flushed_also_if_the_flush_before_took_long) {
+    const local::temporary_directory directory;
+    local::held_tables tables;
+    local::options options = running_engine::at(directory.path());
+    options.log_file_bytes = mebibyte;
+    options.replay_bytes_max = 20 * mebibyte;
+    options.faults = &tables;
+    running_engine target(options);
+    write_bytes(target, 21 * mebibyte);
+    tables.wait_for_one();
+    // Less than makes another flush, and more than an idle store leaves.
+    write_bytes(target, 18 * mebibyte);
+    for (int i = 0; i < 3; ++i) {
+        target.loop().skip(1s);
+        target.loop().run_for(0ms);
+    }
+    tables.let_go();
+    target.loop().run_until([&] { return target.store().counters().log_files <= 2; });
+    target.close();
 }
 
 TEST(local_engine, inline_mode_has_no_threads_of_its_own_and_does_the_same) {

@@ -1,7 +1,8 @@
 // The power is cut in front of every call that reaches the log, in particular between the roll of a file and the sync
-// of its name: what a disk may show then is opened. Every row acknowledged at level sync has to be there, and what is
-// there is a prefix of the order of commits. Seed: TSTREAMS_TEST_SEED.
+// of its name: what a disk may show then is opened. Every row acknowledged at level sync has to be there, what is there
+// is a prefix of the order of commits, and the notes that are there are those of its rows. Seed: TSTREAMS_TEST_SEED.
 #include "engines/local/log.hpp"
+#include "engines/local/noted_rows.hpp"
 #include "engines/local/test_support.hpp"
 #include "engines/local/verify.hpp"
 
@@ -28,6 +29,7 @@ namespace fs = std::filesystem;
 
 constexpr int rows = 60;
 constexpr int blob_every = 5;
+constexpr int note_pages = 2;
 
 std::string value_of(int row) {
     return "value " + std::to_string(row) + std::string(static_cast<std::size_t>(row % 7) * 30, 'v');
@@ -150,6 +152,9 @@ void expect_prefix(const image& shown, const std::vector<ports::blob_ref>& blobs
         while (found < rows && target.get(std::to_string(found))) ++found;
         EXPECT_GE(found, shown.acknowledged);
         EXPECT_LE(found, shown.begun);
+        std::set<int> there;
+        for (int row = 0; row < found; ++row) there.insert(row);
+        EXPECT_EQ(local::notes_in(target), local::notes_of(there, note_pages));
         for (int row = 0; row < rows; ++row) {
             EXPECT_EQ(target.get(std::to_string(row)), row < found ? std::optional(value_of(row)) : std::nullopt);
             if (row < found && row % blob_every == 0) {
@@ -166,6 +171,35 @@ void expect_prefix(const image& shown, const std::vector<ports::blob_ref>& blobs
         const bool orphan = problem.find("a frame that nobody needs any more") != problem.npos;
         EXPECT_TRUE(orphan) << problem;
     }
+}
+
+// Commits rows that share a record. Returns how many.
+int commit_group(running_engine& target, cut_power& power, int first, int count, std::vector<ports::blob_ref>& blobs) {
+    power.begun += count;
+    std::vector<ports::batch> changes;
+    for (int row = first; row < first + count; ++row) {
+        changes.push_back(local::noted_row(row, note_pages, value_of(row)));
+        if (row % blob_every != 0) continue;
+        blobs.push_back(target.write(blob_of(row)));
+        changes.back().covers.push_back(blobs.back());
+    }
+    int told = 0;
+    int acknowledged = power.acknowledged;
+    for (int row = first; row < first + count; ++row) {
+        // Runs of commits that nothing syncs, some of them over several files.
+        const bool safe = row % 10 == 9 || row % 10 == 3;
+        if (safe) acknowledged = row + 1;
+        ports::batch& change = changes[static_cast<std::size_t>(row - first)];
+        weave::spawn(target.loop(),
+                     target.rows().commit(std::move(change), safe ? durability::sync() : durability::process()),
+                     [&told](weave::outcome_of<ports::commit_result> result) {
+                         EXPECT_EQ(result.get().status, ports::commit_status::applied);
+                         ++told;
+                     });
+    }
+    target.loop().run_until([&] { return told == count; });
+    power.acknowledged = acknowledged;
+    return count;
 }
 
 }  // namespace
@@ -187,18 +221,9 @@ TEST(local_power, may_be_cut_at_any_call) {
     {
         running_engine target(chosen);
         power.arm();
-        for (int row = 0; row < rows; ++row) {
-            ++power.begun;
-            ports::batch change = running_engine::batch(std::to_string(row), value_of(row));
-            if (row % blob_every == 0) {
-                blobs.push_back(target.write(blob_of(row)));
-                change.covers.push_back(blobs.back());
-            }
-            // Runs of commits that nothing syncs, some of them over several files.
-            const bool safe = row % 10 == 9 || row % 10 == 3;
-            target.commit(std::move(change), safe ? durability::sync() : durability::process());
-            if (safe) power.acknowledged = row + 1;
-        }
+        std::mt19937_64 random(seed);
+        for (int row = 0; row < rows;)
+            row += commit_group(target, power, row, std::min(rows - row, 1 + static_cast<int>(random() % 3)), blobs);
         power.disarm();
         target.close();
     }

@@ -40,8 +40,10 @@ public:
     [[nodiscard]] bool running_here() const noexcept override { return running_; }
 
     [[nodiscard]] ports::steady_time now() const noexcept override {
-        return std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::steady_clock::now());
+        return std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::steady_clock::now()) + skipped_;
     }
+    // Timers fire so much earlier from now on.
+    void skip(std::chrono::microseconds time) noexcept { skipped_ += time; }
     [[nodiscard]] wall_time wall_now() const noexcept override {
         return std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now());
     }
@@ -53,6 +55,11 @@ public:
         std::erase_if(timers_, [which](const auto& one) { return one.first.second == which; });
     }
     [[nodiscard]] std::uint64_t random() noexcept override { return random_(); }
+
+    [[nodiscard]] bool has_jobs() const {
+        const std::lock_guard lock(mutex_);
+        return head_ != nullptr;
+    }
 
     // Runs jobs and timers until `done` says so. Throws after a minute.
     void run_until(const std::function<bool()>& done) {
@@ -85,7 +92,7 @@ private:
         if (!head_) {
             auto until = deadline;
             if (!timers_.empty())
-                until = std::min(until, std::chrono::steady_clock::time_point(timers_.begin()->first.first));
+                until = std::min(until, std::chrono::steady_clock::time_point(timers_.begin()->first.first - skipped_));
             wake_.wait_until(lock, until, [this] { return head_ != nullptr; });
             if (!head_ && std::chrono::steady_clock::now() >= deadline) throw std::runtime_error("the test hangs");
         }
@@ -102,14 +109,58 @@ private:
         }
     }
 
-    std::mutex mutex_;
+    mutable std::mutex mutex_;
     std::condition_variable wake_;
     weave::job* head_ = nullptr;
     weave::job* tail_ = nullptr;
     std::map<std::pair<ports::steady_time, timer>, std::function<void()>> timers_;
     timer last_timer_ = 0;
     std::mt19937_64 random_{42};
+    std::chrono::microseconds skipped_{0};
     bool running_ = false;
+};
+
+// Holds the index in front of its tables until they are let go. For an engine with threads.
+class held_tables final : public disk_faults {
+public:
+    int before(disk_operation what, const std::string& path, std::size_t&) noexcept override {
+        std::unique_lock lock(mutex_);
+        if (what == disk_operation::write && path.find("/log/") != std::string::npos && next_log_write_) {
+            const std::function<void()> call = std::exchange(next_log_write_, {});
+            lock.unlock();
+            call();
+            return 0;
+        }
+        if (what != disk_operation::index_file || !path.ends_with(".sst")) return 0;
+        waiting_ = true;
+        changed_.notify_all();
+        changed_.wait(lock, [this] { return !holding_; });
+        return number_;
+    }
+    void wait_for_one() {
+        std::unique_lock lock(mutex_);
+        if (!changed_.wait_for(lock, std::chrono::minutes(1), [this] { return waiting_; }))
+            throw std::runtime_error("no table is begun");
+    }
+    // From now on tables are made, or fail with the number.
+    void let_go(int number = 0) {
+        const std::lock_guard lock(mutex_);
+        holding_ = false;
+        number_ = number;
+        changed_.notify_all();
+    }
+    void at_next_log_write(std::function<void()> call) {
+        const std::lock_guard lock(mutex_);
+        next_log_write_ = std::move(call);
+    }
+
+private:
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    std::function<void()> next_log_write_;  // guarded by mutex_, as all below
+    bool holding_ = true;
+    bool waiting_ = false;
+    int number_ = 0;
 };
 
 // Removed at the end, with everything in it.

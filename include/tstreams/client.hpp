@@ -84,7 +84,9 @@ public:
     // Cancels its open transactions; its agents get stream_deleted; its space comes back in the background.
     void delete_stream(std::string_view name);
 
-    // Agents. Throws stream_not_found, invalid_argument, invalid_name, partition_not_found, offset_not_found.
+    // Agents. Throws stream_not_found, invalid_argument, invalid_name, partition_not_found, offset_not_found. A named
+    // consumer or subscriber that got only some of its partitions fails with outcome unknown: older instances are
+    // fenced there, and the same call again goes on from the positions that are stored.
     [[nodiscard]] producer make_producer(std::string_view stream, producer_options options = {});
     [[nodiscard]] consumer make_consumer(std::string_view stream, consumer_options options = {});
     [[nodiscard]] subscriber make_subscriber(std::string_view stream, subscriber_options options,

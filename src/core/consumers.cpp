@@ -29,7 +29,14 @@ weave::task<std::vector<attached_partition>> consumers::attach(attach_consumer_r
     std::vector<attached_partition> attached;
     // In order, so that two new instances of one name do not fence each other half and half.
     for (std::size_t i = 0; i < request.partitions.size(); ++i) {
-        attached.push_back(co_await attach_one(request, i));
+        try {
+            attached_partition one = co_await attach_one(request, i);
+            attached.push_back(one);
+        } catch (const error& failure) {
+            // Those before this one have their new instance, and a new name or `reset` its position.
+            if (request.consumer.empty() || attached.empty()) throw;
+            throw error(failure.code(), failure.what(), outcome::unknown);
+        }
     }
     co_return attached;
 }

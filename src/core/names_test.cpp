@@ -85,6 +85,19 @@ struct names : testing::Test {
         request.producer = "feeder";
         return request;
     }
+    // Behind the positions, one for each partition.
+    attach_consumer_request attaching_at(const stream_info& stream, const std::string& consumer,
+                                         const std::vector<transaction_id>& positions) {
+        attach_consumer_request request;
+        request.session = world.session;
+        request.stream = stream.id;
+        request.consumer = consumer;
+        for (const transaction_id position : positions) {
+            request.partitions.push_back(static_cast<partition_number>(request.partitions.size()));
+            request.starts.push_back({start_kind::after, position});
+        }
+        return request;
+    }
     commit_request at_source(const stream_info& stream, std::uint64_t instance, const std::string& position) {
         commit_request request = world.empty_commit();
         request.sources.push_back({stream.id, "feeder", instance, position});
@@ -258,6 +271,48 @@ TEST_F(names, a_takeover_that_fails_fences_nobody) {
               errc::fenced);
     EXPECT_EQ(code_of([&] { world.run(world.service->commit(at_source(stream, feeder.instance, "line 2"))); }),
               errc::fenced);
+}
+
+// What is stored before the failure stays: the outcome says so, and who asks again goes on from there.
+TEST_F(names, an_attachment_that_fails_midway_is_in_doubt_and_asked_again) {
+    const stream_info stream = world.make_stream("orders", 3);
+    std::vector<transaction_id> first, second;
+    for (partition_number number = 0; number < 3; ++number) {
+        first.push_back(world.send(stream, "a", number));
+        second.push_back(world.send(stream, "b", number));
+    }
+    for (partition_number failing = 0; failing < 3; ++failing) {
+        SCOPED_TRACE(failing);
+        const auto old = world.run(world.service->attach_consumer(attaching_at(stream, "billing", first)));
+        const std::string fresh = "fresh" + std::to_string(failing);
+        for (const std::string& consumer : {std::string("billing"), fresh}) {
+            for (partition_number before = 0; before < failing; ++before)
+                world.store.faults().next_commit(memory::commit_fault::none);
+            world.store.faults().next_commit(memory::commit_fault::unavailable);
+            try {
+                world.run(world.service->attach_consumer(attaching_at(stream, consumer, first)));
+                ADD_FAILURE() << "attached";
+            } catch (const error& failure) {
+                EXPECT_EQ(failure.code(), errc::unavailable);
+                EXPECT_EQ(failure.outcome(), failing == 0 ? outcome::not_applied : outcome::unknown);
+            }
+        }
+        world.restart_on(rows);
+        for (partition_number number = 0; number < 3; ++number) {
+            commit_request request = at_offset(stream, old[number].instance, first[number]);
+            request.offsets.front().partition = number;
+            if (number < failing) {
+                EXPECT_EQ(code_of([&] { world.run(world.service->commit(request)); }), errc::fenced) << number;
+            } else {
+                world.run(world.service->commit(request));
+            }
+        }
+        EXPECT_EQ(world.run(world.service->list_offsets(stream.id, fresh)).size(), failing);
+        const auto again = world.run(world.service->attach_consumer(attaching_at(stream, fresh, second)));
+        ASSERT_EQ(again.size(), 3U);
+        for (partition_number number = 0; number < 3; ++number)
+            EXPECT_EQ(again[number].position, number < failing ? first[number] : second[number]) << number;
+    }
 }
 
 TEST_F(names, an_instance_is_given_once_although_the_clock_is_set_back) {

@@ -320,6 +320,9 @@ public:
     virtual weave::task<std::shared_ptr<event_source>> watch(watch_request request);
 
     // Consumers.
+    // A name is attached to one partition after the other. Where that fails, those before have the new instance: the
+    // outcome is unknown, unless it is the first that fails. Asked again it gives newer instances, and the positions
+    // that are stored; only `reset` stores its starts once more.
     virtual weave::task<std::vector<attached_partition>> attach_consumer(attach_consumer_request request) = 0;
     virtual weave::task<void> detach_consumer(session_id session, stream_id stream, std::string consumer) = 0;
 

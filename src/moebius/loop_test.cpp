@@ -255,44 +255,82 @@ TEST(offload, runs_on_another_thread_and_returns) {
     EXPECT_THROW(home.run(throwing()), std::runtime_error);
 }
 
-task<int> block_for(std::atomic<int>& begun, std::chrono::milliseconds time) {
-    auto work = [&begun, time] {
-        ++begun;
-        std::this_thread::sleep_for(time);
+// Work that holds its thread until it is let go.
+struct held_work {
+    std::atomic<int> begun{0};
+    std::promise<void> let_go;
+    std::future<void> gone = let_go.get_future();
+};
+
+task<int> hold(held_work& of) {
+    auto work = [&of] {
+        ++of.begun;
+        of.gone.wait_for(patience);
         return 7;
     };
     co_return co_await offload(std::move(work));
 }
 
+// The loop itself waits here: what was asked before is with the thread, and no limit has expired.
+task<int> until_begun(held_work& of) {
+    EXPECT_TRUE(eventually([&] { return of.begun == 1; }));
+    co_return 0;
+}
+
+task<int> let_go(held_work& of) {
+    of.let_go.set_value();
+    co_return 0;
+}
+
 TEST(offload, is_bounded) {
     loop home({.offload_threads = 1, .offload_queue = 1});
-    std::atomic<int> begun{0};
-    std::vector<task<int>> three;
-    for (int i = 0; i < 3; ++i) three.push_back(block_for(begun, 20ms));
-    auto results = home.run(weave::when_all(home, std::move(three)));
-    const auto refused =
-        std::count_if(results.begin(), results.end(), [](auto& one) { return one.failure() != nullptr; });
-    EXPECT_GE(refused, 1);
-    EXPECT_LE(begun, 2);
+    held_work held;
+    std::vector<task<int>> in_turn;
+    in_turn.push_back(hold(held));
+    in_turn.push_back(until_begun(held));
+    in_turn.push_back(hold(held));
+    in_turn.push_back(hold(held));
+    in_turn.push_back(let_go(held));
+    auto results = home.run(weave::when_all(home, std::move(in_turn)));
+    EXPECT_EQ(results[0].get(), 7);
+    EXPECT_EQ(results[2].get(), 7);
+    try {
+        results[3].get();
+        ADD_FAILURE() << "there was room for a third";
+    } catch (const error& failure) {
+        EXPECT_EQ(failure.code(), errc::overloaded);
+    }
+    EXPECT_EQ(held.begun, 2);
+}
+
+task<int> hold_no_longer_than_now(held_work& of) {
+    co_return co_await with_timeout(hold(of), 0s);
+}
+
+task<int> let_go_after(task<int> work, held_work& of) {
+    std::exception_ptr failure;
+    int result = 0;
+    try {
+        result = co_await work;
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    of.let_go.set_value();
+    if (failure) std::rethrow_exception(failure);
+    co_return result;
 }
 
 TEST(offload, what_waits_can_be_cancelled_and_what_runs_gives_its_result) {
     loop home({.offload_threads = 1});
-    std::atomic<int> begun{0};
-    const auto both = [](loop& on, std::atomic<int>& count) -> task<std::vector<weave::outcome_of<int>>> {
-        std::vector<task<int>> works;
-        for (int i = 0; i < 2; ++i) {
-            const auto limit = [](std::atomic<int>& of) -> task<int> {
-                co_return co_await with_timeout(block_for(of, 50ms), 5ms);
-            };
-            works.push_back(limit(count));
-        }
-        co_return co_await weave::when_all(on, std::move(works));
-    };
-    auto results = home.run(both(home, begun));
+    held_work held;
+    std::vector<task<int>> in_turn;
+    in_turn.push_back(hold_no_longer_than_now(held));
+    in_turn.push_back(until_begun(held));
+    in_turn.push_back(let_go_after(hold_no_longer_than_now(held), held));  // by then both limits have expired
+    auto results = home.run(weave::when_all(home, std::move(in_turn)));
     EXPECT_EQ(results[0].get(), 7) << "nothing can stop a function that runs";
-    EXPECT_THROW(results[1].get(), error);
-    EXPECT_EQ(begun, 1);
+    EXPECT_THROW(results[2].get(), error);
+    EXPECT_EQ(held.begun, 1);
 }
 
 }  // namespace
