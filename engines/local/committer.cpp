@@ -347,6 +347,8 @@ void committer::resume_index() {
 
 // The group that the log has and the index has not goes first.
 void committer::index_resumed() {
+    // What has gathered was judged by an index without that group, and is refused.
+    if (!stuck_.empty()) write_group();
     index_full_ = false;
     if (stuck_.empty()) return;
     try {

@@ -463,6 +463,47 @@ TEST(local_faults, notes_of_a_group_that_the_index_has_no_space_for_come_with_it
     }
 }
 
+// The thread that finds space is waited for by the clock: late, it makes the test say nothing, and not fail.
+TEST(local_faults, a_commit_is_not_judged_without_the_group_that_waits_for_the_index) {
+    const local::temporary_directory directory;
+    local::held_tables tables;
+    local::options options = running_engine::at(directory.path() + "/store");
+    options.faults = &tables;
+    options.replay_bytes_max = 50'000;
+    running_engine target(options);
+    for (int i = 0; i < 60; ++i) target.put(std::to_string(i), std::string(1000, 'v'), durability::process());
+    tables.wait_for_one();
+    tables.at_next_log_write([&] {
+        tables.let_go(ENOSPC);
+        const auto patience = std::chrono::steady_clock::now() + 1min;
+        while (!target.loop().has_jobs() && std::chrono::steady_clock::now() < patience)
+            std::this_thread::sleep_for(1ms);
+    });
+    std::vector<failure> told;
+    int applied = 0;
+    const auto begin = [&] {
+        ports::batch change = running_engine::batch("one", "value");
+        change.conditions.push_back({"one", ports::condition::test::absent, ""});
+        weave::spawn(target.loop(), target.rows().commit(std::move(change), durability::process()),
+                     [&](weave::outcome_of<ports::commit_result> result) {
+                         told.push_back(failure_of(
+                             [&] { applied += result.get().status == ports::commit_status::applied ? 1 : 0; }));
+                     });
+    };
+    begin();
+    target.loop().run_until([&] { return !target.loop().has_jobs(); });
+    tables.hold();
+    target.loop().skip(1s);
+    target.loop().run_for(1ms);
+    tables.wait_for_one();
+    begin();
+    tables.let_go();
+    std::this_thread::sleep_for(300ms);
+    target.loop().run_until([&] { return told.size() == 2; });
+    EXPECT_EQ(applied, 1);
+    target.close();
+}
+
 TEST(local_faults, a_failed_sync_fails_the_engine_and_is_never_tried_again) {
     const local::temporary_directory directory;
     failing_disk faults(disk_operation::sync, EIO, false);

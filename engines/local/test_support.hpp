@@ -137,6 +137,11 @@ public:
         changed_.wait(lock, [this] { return !holding_; });
         return number_;
     }
+    void hold() {
+        const std::lock_guard lock(mutex_);
+        holding_ = true;
+        waiting_ = false;
+    }
     void wait_for_one() {
         std::unique_lock lock(mutex_);
         if (!changed_.wait_for(lock, std::chrono::minutes(1), [this] { return waiting_; }))
