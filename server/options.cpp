@@ -1,6 +1,7 @@
 #include "server/options.hpp"
 
 #include "server/endpoints.hpp"
+#include "server/settings_file.hpp"
 
 #include <CLI/CLI.hpp>
 
@@ -139,24 +140,30 @@ void describe(CLI::App& app, invocation& call, typed& words) {
 
 // Only what neither the command line nor the environment has said.
 void read_config(CLI::App& app, const std::string& path) {
-    std::vector<CLI::ConfigItem> items;
-    try {
-        items = CLI::ConfigTOML().from_file(path);
-    } catch (const CLI::Error& failure) {
-        throw usage_error(path + ": cannot be read");
-    }
-    for (const CLI::ConfigItem& item : items) {
-        CLI::Option* const option = item.parents.empty() ? app.get_option_no_throw("--" + item.name) : nullptr;
-        if (option == nullptr || !option->get_configurable() || item.inputs.empty())
-            throw usage_error(path + ": there is no setting '" + item.fullname() + "'");
+    for (const setting& one : read_settings(path)) {
+        CLI::Option* const option = app.get_option_no_throw("--" + one.name);
+        if (option == nullptr || !option->get_configurable())
+            throw usage_error(path + ": there is no setting '" + one.name + "'");
         if (option->count() != 0) continue;
-        for (const std::string& one : item.inputs) option->add_result(one);
         try {
+            for (const std::string& value : one.values) option->add_result(value);
             option->run_callback();
         } catch (const CLI::Error& failure) {
             throw usage_error(path + ": " + failure.what());
         }
     }
+}
+
+std::vector<setting> settings_of(const CLI::App& app) {
+    std::vector<setting> settings;
+    for (const CLI::Option* const one : app.get_options()) {
+        if (!one->get_configurable() || one->get_lnames().empty()) continue;
+        std::vector<std::string> values{one->get_default_str()};
+        if (one->count() != 0) values = one->reduced_results();
+        if (one->get_expected_max() == 0 && values.front().empty()) values.front() = "false";
+        settings.push_back({one->get_lnames().front(), std::move(values)});
+    }
+    return settings;
 }
 
 constexpr std::uint64_t longest_seconds = 86'400;
@@ -200,7 +207,7 @@ invocation parse(int argc, const char* const* argv) {
     }
     if (!words.config.empty()) read_config(app, words.config);
     settle(call, words);
-    if (words.print_config) call.print = app.config_to_str(true, false);
+    if (words.print_config) call.print = as_toml(settings_of(app));
     return call;
 }
 

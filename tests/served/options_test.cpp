@@ -50,12 +50,34 @@ TEST_F(options, come_from_the_command_line_the_environment_and_the_file) {
     const ended came = run("TSTREAMSD_CLIENTS=8 TSTREAMSD_GROUP_MEMBERS=80",
                            "--config " + path("toml") + " --clients 9 --print-config");
     EXPECT_EQ(came.status, 0) << came.text;
-    for (const char* line : {"clients=9\n", "group-members=80\n", "item-bytes=1048576\n", "store=\"memory:\"\n",
-                             "client-answers=16384\n", "transaction-bytes=68719476736\n"})
+    for (const char* line : {"clients = 9\n", "group-members = 80\n", "item-bytes = 1048576\n", "store = 'memory:'\n",
+                             "client-answers = 16384\n", "transaction-bytes = 68719476736\n"})
         EXPECT_NE(came.text.find(line), std::string::npos) << line << " in " << came.text;
     EXPECT_NE(came.text.find("ipc:///b"), std::string::npos) << came.text;
     EXPECT_EQ(run("TSTREAMSD_CONFIG=" + path("toml"), "--check-config").status, 0);
     EXPECT_EQ(run("TSTREAMSD_STORE=memory: TSTREAMSD_LISTEN=ipc:///a,ipc:///b", "--check-config").status, 0);
+}
+
+// As people and their formatters write it, and what is printed is such a file again.
+TEST_F(options, of_a_file_are_toml) {
+    write_file(path("toml"),
+               "# ours\nstore = \"file:/a#b \\\"q\\\" \\u00e9\" # not a comment inside\n"
+               "listen = [\n    'ipc:///a',\n    \"ipc:///b\", # two\n]\n"
+               "clients = 1_000\nitem-bytes = 0x100000\nmust-exist = true\n");
+    const ended came = run("", "--config " + path("toml") + " --print-config");
+    EXPECT_EQ(came.status, 0) << came.text;
+    for (const char* line : {"clients = 1000\n", "item-bytes = 1048576\n", "must-exist = true\n",
+                             "store = 'file:/a#b \"q\" \u00e9'\n", "listen = [ 'ipc:///a', 'ipc:///b' ]\n"})
+        EXPECT_NE(came.text.find(line), std::string::npos) << line << " in " << came.text;
+    write_file(path("again"), came.text);
+    EXPECT_EQ(run("", "--config " + path("again") + " --print-config").text, came.text);
+    for (const char* text :
+         {"clients = 1.5", "[limits]\nclients = 3", "clients =", "clients = []", "clients = [1, 2]",
+          "drain = 2024-01-01", "listen = [['a']]", "clients = -5", "clients = 1\nclients = 2", "store = \"\\q\""}) {
+        write_file(path("toml"), text);
+        expect_refused("--store memory: --config " + path("toml"), path("toml"));
+    }
+    expect_refused("--store memory: --config " + directory_.path(), "cannot be read");
 }
 
 TEST_F(options, that_are_wrong_are_refused_in_a_line) {
