@@ -27,10 +27,12 @@ class api : public testing::TestWithParam<const char*> {
 protected:
     [[nodiscard]] std::string uri() const {
         const std::string scheme = GetParam();
-        if (is_served()) return "ipc://" + directory_.path() + "/socket";
+        if (is_served()) return over_tcp() ? daemon_->tcp_endpoint() : "ipc://" + directory_.path() + "/socket";
         return scheme == "memory" ? "memory:" : scheme + ":" + directory_.path() + "/store";
     }
     [[nodiscard]] bool is_served() const { return std::string(GetParam()) == "served"; }
+    // Some programs run once more, with TCP where a Unix socket is meant.
+    [[nodiscard]] static bool over_tcp() { return std::getenv("TSTREAMS_TEST_OVER_TCP") != nullptr; }
     [[nodiscard]] bool durable() const { return std::string(GetParam()) != "memory"; }
     client open(client_options options = {}) { return client::open(uri(), std::move(options)); }
     // Closes and opens again; only a durable store remembers.
@@ -39,7 +41,10 @@ protected:
         store = open();
     }
     void SetUp() override {
-        if (is_served()) daemon_.emplace(directory_.path());
+        if (is_served() && over_tcp())
+            daemon_.emplace(directory_.path(), std::vector<std::string>{"--listen", "tcp://127.0.0.1:0"});
+        else if (is_served())
+            daemon_.emplace(directory_.path());
         store = open();
     }
 

@@ -46,6 +46,14 @@ public:
         return {std::istreambuf_iterator<char>(log), std::istreambuf_iterator<char>()};
     }
 
+    // Where it was told to listen at a port of TCP that is free.
+    [[nodiscard]] std::string tcp_endpoint() const {
+        const std::string said = output();
+        const std::size_t at = said.find("tcp://");
+        if (at == std::string::npos) throw std::runtime_error("tstreamsd listens at no port: " + said);
+        return said.substr(at, said.find_first_of(" \n", at) - at);
+    }
+
     void start() {
         const int log = ::open(log_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
         if (log < 0) throw std::runtime_error("no log of tstreamsd");
