@@ -60,6 +60,7 @@ void describe(CLI::App& app, invocation& call) {
     add_retention_commands(app, call);
     add_server_commands(app, call);
     add_verify_command(app, call);
+    mention_store(app);  // those behind need none
 #if TSTREAMS_WITH_REMOTE
     add_key_commands(app, call);
 #endif
@@ -71,7 +72,6 @@ void describe(CLI::App& app, invocation& call) {
             return exit_code::success;
         };
     });
-    mention_store(app);
     app.footer(
         "Begin with:\n"
         "  tstreams stream create orders\n"

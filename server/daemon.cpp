@@ -278,7 +278,8 @@ private:
     }
 
     void reload(moebius::server& server, routes& calls) {
-        if (options_.clients_file.empty()) return say(log_level::info, "reload", {{"text", "there are no keys"}});
+        if (options_.clients_file.empty())
+            return say(log_level::info, "reloaded", {{"keys", "0"}, {"text", "there are no keys"}});
         try {
             std::shared_ptr<const access::access_list> clients = read_clients(options_);
             server.allow(clients->keys());

@@ -100,7 +100,8 @@ void describe(CLI::App& app, invocation& call, typed& words) {
     add(app, "--listen",
         app.add_option("--listen", options.listen,
                        "Where clients find it, several times for several: ipc:///PATH, tcp://127.0.0.1:7420, with keys "
-                       "tcp://ADDRESS:PORT. Default: a Unix socket in $XDG_RUNTIME_DIR/tstreams or /run/tstreams"))
+                       "tcp://ADDRESS:PORT. Default: a Unix socket in $RUNTIME_DIRECTORY, $XDG_RUNTIME_DIR/tstreams or "
+                       "/run/tstreams"))
         ->type_name("ENDPOINT")
         ->delimiter(',')
         ->default_str(default_endpoint());
