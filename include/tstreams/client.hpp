@@ -125,6 +125,8 @@ public:
     void abort(std::string_view stream, partition_number partition, transaction_id id);
     [[nodiscard]] std::vector<offset_info> offsets(std::string_view stream, std::string_view consumer = {}) const;
     // Throws consumer_live while an instance of the name is at work, unless `take_over`, which fences it.
+    // Partitions are written one after the other: where a later one fails, the outcome is unknown, and the same again
+    // finishes it.
     void set_offset(std::string_view stream, std::string_view consumer,
                     const std::vector<partition_position>& positions, bool take_over = false);
     void delete_offset(std::string_view stream, std::string_view consumer, bool take_over = false);

@@ -18,6 +18,13 @@ std::string quoted(const std::string& consumer) {
     return "consumer '" + consumer + "'";
 }
 
+// In a handler of the failure of one of several partitions, which are written one after the other: what those before it
+// have stays.
+[[noreturn]] void rethrow_midway(const error& failure, bool any_written) {
+    if (!any_written) throw;
+    throw error(failure.code(), failure.what(), outcome::unknown);
+}
+
 }  // namespace
 
 weave::task<std::vector<attached_partition>> consumers::attach(attach_consumer_request request) {
@@ -34,8 +41,7 @@ weave::task<std::vector<attached_partition>> consumers::attach(attach_consumer_r
             attached.push_back(one);
         } catch (const error& failure) {
             // Those before this one have their new instance, and a new name or `reset` its position.
-            if (request.consumer.empty() || attached.empty()) throw;
-            throw error(failure.code(), failure.what(), outcome::unknown);
+            rethrow_midway(failure, !request.consumer.empty() && !attached.empty());
         }
     }
     co_return attached;
@@ -268,19 +274,26 @@ weave::task<void> consumers::set(stream_id stream, std::string consumer, std::ve
         parts.push_back(part);
     }
     for (std::size_t i = 0; i < parts.size(); ++i) {
-        const std::shared_ptr<partition> part = parts[i];
-        weave::mutex::guard gate = co_await settled_gate(part, consumer);
-        check_not_live(*part, consumer, take_over);
-        const auto found = part->consumers.find(consumer);
-        offset_row row;
-        if (found != part->consumers.end()) row = found->second.row;
-        row.instance =
-            world_.next_instance(row.instance, part->owner->epoch());  // fences whoever reads under this name
-        row.position = positions[i].after;
-        row.updated_at = world_.clock.wall_now();
-        co_await store(part, consumer, row);
-        part->consumers[consumer].session = 0;
+        try {
+            co_await set_one(parts[i], consumer, positions[i].after, take_over);
+        } catch (const error& failure) {
+            rethrow_midway(failure, i != 0);
+        }
     }
+}
+
+weave::task<void> consumers::set_one(std::shared_ptr<partition> part, std::string consumer, transaction_id after,
+                                     bool take_over) {
+    weave::mutex::guard gate = co_await settled_gate(part, consumer);
+    check_not_live(*part, consumer, take_over);
+    const auto found = part->consumers.find(consumer);
+    offset_row row;
+    if (found != part->consumers.end()) row = found->second.row;
+    row.instance = world_.next_instance(row.instance, part->owner->epoch());  // fences whoever reads under this name
+    row.position = after;
+    row.updated_at = world_.clock.wall_now();
+    co_await store(part, consumer, row);
+    part->consumers[consumer].session = 0;
 }
 
 weave::task<void> consumers::remove(stream_id stream, std::string consumer, bool take_over) {
@@ -295,13 +308,24 @@ weave::task<void> consumers::remove(stream_id stream, std::string consumer, bool
     if (!any)
         throw error(errc::offset_not_found,
                     quoted(consumer) + " has no stored offset in stream '" + parts.front()->stream->info.name + "'");
+    bool any_erased = false;
     for (const std::shared_ptr<partition>& part : parts) {
-        weave::mutex::guard gate = co_await settled_gate(part, consumer);
-        if (!part->consumers.contains(consumer)) continue;
-        // Until the row is gone a reader could move it, and bring it back.
-        std::ignore = co_await fence_older(part, consumer);
-        co_await erase_row(part, consumer);
+        try {
+            const bool erased = co_await remove_one(part, consumer);
+            any_erased = any_erased || erased;
+        } catch (const error& failure) {
+            rethrow_midway(failure, any_erased);
+        }
     }
+}
+
+weave::task<bool> consumers::remove_one(std::shared_ptr<partition> part, std::string consumer) {
+    weave::mutex::guard gate = co_await settled_gate(part, consumer);
+    if (!part->consumers.contains(consumer)) co_return false;
+    // Until the row is gone a reader could move it, and bring it back.
+    std::ignore = co_await fence_older(part, consumer);
+    co_await erase_row(part, consumer);
+    co_return true;
 }
 
 // Needs the gate.

@@ -28,6 +28,9 @@ public:
 
 private:
     weave::task<attached_partition> attach_one(const attach_consumer_request& request, std::size_t index);
+    weave::task<void> set_one(std::shared_ptr<partition> part, std::string consumer, transaction_id after,
+                              bool take_over);
+    weave::task<bool> remove_one(std::shared_ptr<partition> part, std::string consumer);  // whether it was there
     weave::task<offset_row> fence_older(std::shared_ptr<partition> part, std::string consumer);
     weave::task<void> write(std::shared_ptr<partition> part, ports::batch change, std::string what);
     weave::task<void> erase_row(std::shared_ptr<partition> part, std::string consumer);

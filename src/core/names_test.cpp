@@ -315,6 +315,40 @@ TEST_F(names, an_attachment_that_fails_midway_is_in_doubt_and_asked_again) {
     }
 }
 
+// The same of an operator's hand: asked again it is finished.
+TEST_F(names, positions_that_are_set_or_deleted_in_part_are_in_doubt) {
+    const stream_info stream = world.make_stream("orders", 3);
+    std::vector<partition_position> positions;
+    for (partition_number number = 0; number < 3; ++number)
+        positions.push_back({number, world.send(stream, "a", number)});
+    const auto set = [&] { world.run(world.service->set_offset(stream.id, "billing", positions, false)); };
+    const auto remove = [&] { world.run(world.service->delete_offset(stream.id, "billing", false)); };
+    const auto stored = [&] { return world.run(world.service->list_offsets(stream.id, "billing")).size(); };
+    const auto expect_fails = [&](const std::function<void()>& call, partition_number at) {
+        for (partition_number before = 0; before < at; ++before)
+            world.store.faults().next_commit(memory::commit_fault::none);
+        world.store.faults().next_commit(memory::commit_fault::unavailable);
+        try {
+            call();
+            ADD_FAILURE() << "done";
+        } catch (const error& failure) {
+            EXPECT_EQ(failure.code(), errc::unavailable);
+            EXPECT_EQ(failure.outcome(), at == 0 ? outcome::not_applied : outcome::unknown);
+        }
+    };
+    for (partition_number failing = 0; failing < 3; ++failing) {
+        SCOPED_TRACE(failing);
+        expect_fails(set, failing);
+        EXPECT_EQ(stored(), failing);
+        set();
+        EXPECT_EQ(stored(), 3U);
+        expect_fails(remove, failing);
+        EXPECT_EQ(stored(), 3U - failing);
+        remove();
+        EXPECT_EQ(stored(), 0U);
+    }
+}
+
 TEST_F(names, an_instance_is_given_once_although_the_clock_is_set_back) {
     const stream_info stream = world.make_stream("orders");
     std::set<std::uint64_t> given;

@@ -333,6 +333,8 @@ public:
     virtual weave::task<void> abort(stream_id stream, partition_number partition, transaction_id id) = 0;
     virtual weave::task<std::vector<offset_info>> list_offsets(stream_id stream, std::string consumer) = 0;
     // Throws consumer_live while an instance of the name is attached, unless `take_over` (which fences it).
+    // Partitions are written one after the other: where a later one fails, the outcome is unknown, and the same again
+    // finishes it.
     virtual weave::task<void> set_offset(stream_id stream, std::string consumer,
                                          std::vector<partition_position> positions, bool take_over) = 0;
     virtual weave::task<void> delete_offset(stream_id stream, std::string consumer, bool take_over) = 0;
