@@ -269,8 +269,10 @@ weave::task<moebius::message> routes::open_session(const moebius::request* asked
     from.fields_of(call);
     sessions_.check_room(asked->peer());
     if (call.timeout > options_.session_timeout_max)
-        throw error(errc::invalid_argument, "a session's timeout is at most " +
-                                                std::to_string(options_.session_timeout_max.count()) + " ms here");
+        throw error(errc::too_large, "a session's timeout of " + std::to_string(call.timeout.count()) +
+                                         " ms: this server allows at most " +
+                                         std::to_string(options_.session_timeout_max.count()) +
+                                         " ms (--session-timeout)");
     if (call.client.size() > client_name_bytes_max) throw error(errc::too_large, "a client's name is over 255 bytes");
     if (authority_.everything() && is_address(asked->peer().address())) ++counted_.unprotected_sessions;
     wire::opened_session opened;

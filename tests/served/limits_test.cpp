@@ -150,6 +150,22 @@ TEST_F(limited, partitions_of_a_stream) {
     EXPECT_TRUE(raw_->ask(more).done());
 }
 
+TEST_F(limited, partitions_of_a_stream_at_the_default) {
+    serve({});
+    wire::create_stream_call create;
+    create.request.options.name = "wide";
+    create.request.options.partitions = 1025;
+    EXPECT_EQ(raw_->ask(create).refusal, errc::too_large);
+    create.request.options.partitions = 1024;
+    EXPECT_TRUE(raw_->ask(create).done());
+    wire::update_stream_call more;
+    more.name = "s";
+    more.changes.partitions = 1025;
+    EXPECT_EQ(raw_->ask(more).refusal, errc::too_large);
+    more.changes.partitions = 1024;
+    EXPECT_TRUE(raw_->ask(more).done());
+}
+
 TEST_F(limited, bytes_of_an_item) {
     serve({});
     const core::open_reply opened = raw_->get(open_call());
@@ -301,7 +317,12 @@ TEST_F(limited, bytes_of_answers_that_are_kept) {
 TEST_F(limited, silence_of_a_session) {
     serve({"--session-timeout", "60"});
     EXPECT_TRUE(raw_->begin(60s).done());
-    EXPECT_EQ(raw_->begin(60'001ms).refusal, errc::invalid_argument);
+    EXPECT_EQ(raw_->begin(60'001ms).refusal, errc::too_large);
+    client_options chosen;
+    chosen.session_timeout = 60s;
+    EXPECT_EQ(code_of([&] { std::ignore = client::open(endpoint(), chosen); }), errc{});
+    chosen.session_timeout = 60'001ms;
+    EXPECT_EQ(code_of([&] { std::ignore = client::open(endpoint(), chosen); }), errc::too_large);
 }
 
 // An ordinary client waits for room, and all of it is done once.
