@@ -23,6 +23,10 @@ def texts(transaction):
     return [item.decode() for item in transaction]
 
 
+def lengths(consumer, count):
+    return [len(item) for _ in range(count) for item in consumer.next(PATIENCE)]
+
+
 def all_of(consumer):
     found = []
     while (one := consumer.next(0)) is not None:
@@ -141,6 +145,23 @@ class Writing(ClientTest):
         with self.assertRaisesRegex(TypeError, "not NoneType"):
             producer.send([b"x", None])
         self.assertEqual(self.tool("consume", "s"), b"one\n")
+
+    def test_an_item_over_the_limit_is_refused_at_once(self):
+        most = 16 << 20  # of an item; the server takes requests that are a little larger
+        producer = self.client.producer("s")
+        producer.send([bytes(most)])
+        begun = time.monotonic()
+        for size in (most + 1, 17_000_000):
+            with self.fails(Code.TOO_LARGE):
+                producer.send([bytes(size)])
+            with self.fails(Code.TOO_LARGE), producer.begin() as txn:
+                txn.put(bytes(size))
+                txn.checkpoint()
+        with self.fails(Code.TOO_LARGE):
+            self.client.watch("s", partitions=range(5_000_000))
+        self.assertLess(time.monotonic() - begun, 25, "it was sent again, for the patience of 30 s")
+        producer.send(["good"])
+        self.assertEqual(lengths(self.client.consumer("s"), 2), [most, 4])
 
     def test_items_of_all_sizes(self):
         items = [os.urandom(size) for size in (0, 1, 127, 128, 16_000, 16_384, 1 << 20, 3_000_000, 5)]
@@ -607,6 +628,23 @@ class Others(ClientTest):
     def test_keys_are_routed_alike(self):
         self.assertEqual(tstreams.key_hash(b""), 0xCBF29CE484222325)
         self.assertEqual(tstreams.key_hash(b"foobar"), 0x85944171F73967E8)
+
+
+class Limited(ServedTest):
+    OPTIONS = ("--session-timeout", "60")
+
+    def test_a_session_timeout_over_the_limit_is_too_large(self):
+        self.connect(session_timeout=60)
+        with self.assertRaises(tstreams.Error) as raised:
+            self.connect(session_timeout=60.001)
+        self.assertEqual((raised.exception.code, raised.exception.outcome), (Code.TOO_LARGE, Outcome.NOT_APPLIED))
+
+    def test_partitions_over_the_limit_are_too_large(self):
+        client = self.connect()
+        client.create_stream("wide", partitions=1024)
+        with self.assertRaises(tstreams.Error) as raised:
+            client.create_stream("wider", partitions=1025)
+        self.assertEqual((raised.exception.code, raised.exception.outcome), (Code.TOO_LARGE, Outcome.NOT_APPLIED))
 
 
 class Secured(ServedTest):
