@@ -3,6 +3,7 @@
 """
 
 import datetime
+import json
 import os
 import re
 import signal
@@ -13,7 +14,7 @@ import time
 import unittest
 from unittest import mock
 
-from daemon import PATIENCE, TREE, ServedTest
+from daemon import PATIENCE, TREE, ServedTest, wait_until
 
 import tstreams
 from tstreams import Code, Outcome, Start, TransactionState, connection, frames, messages
@@ -645,6 +646,38 @@ class Limited(ServedTest):
         with self.assertRaises(tstreams.Error) as raised:
             client.create_stream("wider", partitions=1025)
         self.assertEqual((raised.exception.code, raised.exception.outcome), (Code.TOO_LARGE, Outcome.NOT_APPLIED))
+
+
+class Silence(ServedTest):
+    SILENCE = 8  # not what Moebius takes unless told, 2 s and 6 s: with either of them it would be cut after 14 s
+    OPTIONS = ("--silence", str(SILENCE))
+    STOPPED = """
+import os, signal, sys
+import tstreams
+client = tstreams.Client(sys.argv[1], name="stopped")
+session = client._connection._session
+os.kill(os.getpid(), signal.SIGSTOP)
+assert client.find_stream("nothing") is None
+print(client._connection._session == session)
+"""
+
+    def connected(self):
+        clients = map(json.loads, self.tool("server", "clients", "--json").splitlines())
+        return [one["connected"] for one in clients if one["client"] == "stopped"]
+
+    def test_a_connection_is_asked_and_cut_and_its_session_goes_on(self):
+        begun = time.monotonic()
+        stopped = subprocess.Popen([sys.executable, "-B", "-c", self.STOPPED, self.endpoint], stdout=subprocess.PIPE,
+                                   env={**os.environ, "PYTHONPATH": str(TREE / "clients/python")})
+        self.addCleanup(stopped.stdout.close)
+        self.addCleanup(stopped.wait)
+        self.addCleanup(stopped.kill)
+        os.waitpid(stopped.pid, os.WUNTRACED)
+        self.assertEqual(self.connected(), [True])
+        wait_until(lambda: self.connected() == [False], "the connection is cut")
+        self.assertGreater(time.monotonic() - begun, 2 * self.SILENCE - 0.5)
+        stopped.send_signal(signal.SIGCONT)
+        self.assertEqual(stopped.communicate(timeout=PATIENCE)[0], b"True\n", "the same session")
 
 
 class Secured(ServedTest):
