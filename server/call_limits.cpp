@@ -31,9 +31,8 @@ void check_frame(const call_limits& most, std::string_view frame) {
     }
 }
 
-// More than the broker ever takes are refused by it.
 void check_partitions(const call_limits& most, std::uint32_t count) {
-    if (count > most.stream_partitions && count <= core::partitions_max)
+    if (count > most.stream_partitions)
         throw error(errc::too_large, std::to_string(count) + " partitions of one stream: at most " +
                                          std::to_string(most.stream_partitions));
 }

@@ -5,6 +5,7 @@
 #include "server/interruption.hpp"
 #include "server/overview.hpp"
 #include "server/performing.hpp"
+#include "wire/call_list.hpp"
 #include "wire/envelope.hpp"
 
 #include <moebius/task.hpp>
@@ -73,41 +74,14 @@ routes::routes(core::service& broker, weave::executor& home, ports::clock& clock
       authority_(broker),
       seals_(options_.seal_secret),
       sessions_(home, clock, options_.limits) {
-    add<wire::open_session_call>();
-    add<wire::heartbeat_call>();
-    add<wire::close_session_call>();
-    add<wire::create_stream_call>();
-    add<wire::find_stream_call>();
-    add<wire::list_streams_call>();
-    add<wire::update_stream_call>();
-    add<wire::delete_stream_call>();
-    add<wire::open_call>();
-    add<wire::write_call>();
-    add<wire::commit_call>();
-    add<wire::cancel_call>();
-    add<wire::attach_producer_call>();
-    add<wire::read_call>();
-    add<wire::read_frame_call>();
-    add<wire::wait_readable_call>();
-    add<wire::cancel_wait_call>();
-    add_sending<wire::follow_call>(&routes::follow_until_stopped);
-    add_sending<wire::watch_call>(&routes::watch_until_stopped);
-    add<wire::resolve_call>();
-    add<wire::last_call>();
-    add<wire::find_transaction_call>();
-    add<wire::scan_call>();
-    add<wire::find_commit_call>();
-    add<wire::attach_consumer_call>();
-    add<wire::detach_consumer_call>();
-    add<wire::retention_call>();
-    add<wire::accept_clock_call>();
-    add<wire::abort_call>();
-    add<wire::list_offsets_call>();
-    add<wire::set_offset_call>();
-    add<wire::delete_offset_call>();
-    add<wire::list_open_call>();
-    add<wire::server_status_call>();
-    add<wire::server_clients_call>();
+    wire::all_calls::each([this]<class Call>() {
+        if constexpr (std::same_as<Call, wire::follow_call>)
+            add_sending<Call>(&routes::follow_until_stopped);
+        else if constexpr (std::same_as<Call, wire::watch_call>)
+            add_sending<Call>(&routes::watch_until_stopped);
+        else
+            add<Call>();
+    });
 }
 
 template <class Call>
@@ -269,8 +243,10 @@ weave::task<moebius::message> routes::open_session(const moebius::request* asked
     from.fields_of(call);
     sessions_.check_room(asked->peer());
     if (call.timeout > options_.session_timeout_max)
-        throw error(errc::invalid_argument, "a session's timeout is at most " +
-                                                std::to_string(options_.session_timeout_max.count()) + " ms here");
+        throw error(errc::too_large, "a session's timeout of " + std::to_string(call.timeout.count()) +
+                                         " ms: this server allows at most " +
+                                         std::to_string(options_.session_timeout_max.count()) +
+                                         " ms (--session-timeout)");
     if (call.client.size() > client_name_bytes_max) throw error(errc::too_large, "a client's name is over 255 bytes");
     if (authority_.everything() && is_address(asked->peer().address())) ++counted_.unprotected_sessions;
     wire::opened_session opened;

@@ -30,9 +30,9 @@ struct client_options {
     std::string name{};                 // shown to others, e.g. by blocked_by(); default: the program's name and pid
     bool create = true;                 // file: make the store where there is none (else store_not_found)
     std::uint32_t handler_threads = 1;  // 1 to 64: the pool that runs asynchronous handlers
-    std::size_t memory_bytes_max = std::size_t{256} << 20;  // budget of all buffers together
-    std::size_t item_bytes_max = std::size_t{16} << 20;     // 1 to 64 MiB
-    std::chrono::milliseconds session_timeout = std::chrono::seconds(30);
+    std::size_t memory_bytes_max = std::size_t{256} << 20;                 // budget of all buffers together
+    std::size_t item_bytes_max = std::size_t{16} << 20;                    // 1 to 64 MiB
+    std::chrono::milliseconds session_timeout = std::chrono::seconds(30);  // 1 s to 1 h; a server may allow less
     // Served stores, for one call: 100 ms to 1 h. Meanwhile a lost connection is made again and the call is repeated,
     // so that it is done once; then it fails with unavailable, or outcome_unknown where it may have been done. Opening
     // waits for at most 5 s of it.
@@ -56,7 +56,8 @@ public:
     // with the client), or a tstreamsd's: "tcp://HOST:PORT", "ipc:///PATH".
     // Throws locked (names the process), not_a_store, format_newer, corrupt, read_only, no_space, unsupported
     // (an unknown scheme), invalid_argument (keys that are not good included), store_not_found, unavailable (nobody
-    // serves there, or only for clients with keys), unauthorized (the server does not accept this key).
+    // serves there, or only for clients with keys), unauthorized (the server does not accept this key), too_large (the
+    // session_timeout is longer than the server allows).
     [[nodiscard]] static client open(std::string_view uri, client_options options = {});
 
     client() noexcept = default;
@@ -70,7 +71,7 @@ public:
     // levels below sync had not stored yet could not be stored; the client is closed all the same.
     void close();
 
-    // Streams. Throws stream_exists, invalid_name, invalid_argument.
+    // Streams. Throws stream_exists, invalid_name, invalid_argument, too_large (partitions, description, max_open).
     stream_info create_stream(const stream_options& options);
     // The existing stream, whatever its settings, or a new one.
     stream_info open_or_create(const stream_options& options);

@@ -535,7 +535,7 @@ TEST(broker, names_and_settings_are_checked) {
         EXPECT_EQ(code_of([&] { world.make_stream(name); }), errc::invalid_name);
     EXPECT_EQ(code_of([&] { world.make_stream(std::string(129, 'a')); }), errc::invalid_name);
     EXPECT_EQ(code_of([&] { world.make_stream("a", 0); }), errc::invalid_argument);
-    EXPECT_EQ(code_of([&] { world.make_stream("a", 1025); }), errc::invalid_argument);
+    EXPECT_EQ(code_of([&] { world.make_stream("a", 1025); }), errc::too_large);
     EXPECT_EQ(code_of([&] { world.make_stream("a", 1, 0s); }), errc::invalid_argument);
     const stream_info stream = world.make_stream(std::string(128, 'a'), 1024);
     EXPECT_EQ(code_of([&] { world.open(stream, 1024); }), errc::partition_not_found);

@@ -27,8 +27,10 @@ void check_ttl(std::chrono::seconds ttl, std::string_view name) {
 }
 
 void check_partitions(std::uint32_t partitions, std::string_view name) {
-    if (partitions < 1 || partitions > partitions_max)
-        throw error(errc::invalid_argument, quoted(name) + ": partitions must be from 1 to 1024");
+    if (partitions < 1) throw error(errc::invalid_argument, quoted(name) + ": a stream has at least one partition");
+    if (partitions > partitions_max)
+        throw error(errc::too_large, quoted(name) + ": " + std::to_string(partitions) + " partitions: at most " +
+                                         std::to_string(partitions_max));
 }
 
 void check_description(std::string_view text, std::string_view name) {

@@ -43,7 +43,7 @@ TEST_P(streams, bad_names_and_numbers_are_refused) {
     options.partitions = 0;
     EXPECT_CODE(errc::invalid_argument, store.create_stream(options));
     options.partitions = 1025;
-    EXPECT_CODE(errc::invalid_argument, store.create_stream(options));
+    EXPECT_CODE(errc::too_large, store.create_stream(options));
     options.partitions = 1;
     options.ttl = -1s;
     EXPECT_CODE(errc::invalid_argument, store.create_stream(options));

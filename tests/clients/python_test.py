@@ -3,6 +3,7 @@
 """
 
 import datetime
+import json
 import os
 import re
 import signal
@@ -13,7 +14,7 @@ import time
 import unittest
 from unittest import mock
 
-from daemon import PATIENCE, TREE, ServedTest
+from daemon import PATIENCE, TREE, ServedTest, wait_until
 
 import tstreams
 from tstreams import Code, Outcome, Start, TransactionState, connection, frames, messages
@@ -21,6 +22,10 @@ from tstreams import Code, Outcome, Start, TransactionState, connection, frames,
 
 def texts(transaction):
     return [item.decode() for item in transaction]
+
+
+def lengths(consumer, count):
+    return [len(item) for _ in range(count) for item in consumer.next(PATIENCE)]
 
 
 def all_of(consumer):
@@ -141,6 +146,23 @@ class Writing(ClientTest):
         with self.assertRaisesRegex(TypeError, "not NoneType"):
             producer.send([b"x", None])
         self.assertEqual(self.tool("consume", "s"), b"one\n")
+
+    def test_an_item_over_the_limit_is_refused_at_once(self):
+        most = 16 << 20  # of an item; the server takes requests that are a little larger
+        producer = self.client.producer("s")
+        producer.send([bytes(most)])
+        begun = time.monotonic()
+        for size in (most + 1, 17_000_000):
+            with self.fails(Code.TOO_LARGE):
+                producer.send([bytes(size)])
+            with self.fails(Code.TOO_LARGE), producer.begin() as txn:
+                txn.put(bytes(size))
+                txn.checkpoint()
+        with self.fails(Code.TOO_LARGE):
+            self.client.watch("s", partitions=range(5_000_000))
+        self.assertLess(time.monotonic() - begun, 25, "it was sent again, for the patience of 30 s")
+        producer.send(["good"])
+        self.assertEqual(lengths(self.client.consumer("s"), 2), [most, 4])
 
     def test_items_of_all_sizes(self):
         items = [os.urandom(size) for size in (0, 1, 127, 128, 16_000, 16_384, 1 << 20, 3_000_000, 5)]
@@ -607,6 +629,55 @@ class Others(ClientTest):
     def test_keys_are_routed_alike(self):
         self.assertEqual(tstreams.key_hash(b""), 0xCBF29CE484222325)
         self.assertEqual(tstreams.key_hash(b"foobar"), 0x85944171F73967E8)
+
+
+class Limited(ServedTest):
+    OPTIONS = ("--session-timeout", "60")
+
+    def test_a_session_timeout_over_the_limit_is_too_large(self):
+        self.connect(session_timeout=60)
+        with self.assertRaises(tstreams.Error) as raised:
+            self.connect(session_timeout=60.001)
+        self.assertEqual((raised.exception.code, raised.exception.outcome), (Code.TOO_LARGE, Outcome.NOT_APPLIED))
+
+    def test_partitions_over_the_limit_are_too_large(self):
+        client = self.connect()
+        client.create_stream("wide", partitions=1024)
+        with self.assertRaises(tstreams.Error) as raised:
+            client.create_stream("wider", partitions=1025)
+        self.assertEqual((raised.exception.code, raised.exception.outcome), (Code.TOO_LARGE, Outcome.NOT_APPLIED))
+
+
+class Silence(ServedTest):
+    SILENCE = 8  # not what Moebius takes unless told, 2 s and 6 s: with either of them it would be cut after 14 s
+    OPTIONS = ("--silence", str(SILENCE))
+    STOPPED = """
+import os, signal, sys
+import tstreams
+client = tstreams.Client(sys.argv[1], name="stopped")
+session = client._connection._session
+os.kill(os.getpid(), signal.SIGSTOP)
+assert client.find_stream("nothing") is None
+print(client._connection._session == session)
+"""
+
+    def connected(self):
+        clients = map(json.loads, self.tool("server", "clients", "--json").splitlines())
+        return [one["connected"] for one in clients if one["client"] == "stopped"]
+
+    def test_a_connection_is_asked_and_cut_and_its_session_goes_on(self):
+        begun = time.monotonic()
+        stopped = subprocess.Popen([sys.executable, "-B", "-c", self.STOPPED, self.endpoint], stdout=subprocess.PIPE,
+                                   env={**os.environ, "PYTHONPATH": str(TREE / "clients/python")})
+        self.addCleanup(stopped.stdout.close)
+        self.addCleanup(stopped.wait)
+        self.addCleanup(stopped.kill)
+        os.waitpid(stopped.pid, os.WUNTRACED)
+        self.assertEqual(self.connected(), [True])
+        wait_until(lambda: self.connected() == [False], "the connection is cut")
+        self.assertGreater(time.monotonic() - begun, 2 * self.SILENCE - 0.5)
+        stopped.send_signal(signal.SIGCONT)
+        self.assertEqual(stopped.communicate(timeout=PATIENCE)[0], b"True\n", "the same session")
 
 
 class Secured(ServedTest):

@@ -53,6 +53,20 @@ class Metrics(ServedTest):
         self.assertLess(now["process_resident_memory_bytes"], 1 << 30)
         self.assertEqual(now['tstreams_commit_seconds_bucket{le="+Inf"}'], now["tstreams_commit_seconds_count"])
 
+    def test_sessions_over_tcp_without_keys_are_counted(self):
+        daemon = self.start("--listen", "tcp://127.0.0.1:0")
+        tcp = daemon.said(r"endpoint=\"?(tcp://127\.0\.0\.1:\d+)")
+        name = "tstreams_unprotected_sessions_total"
+
+        def look(at):
+            arrived = daemon.metrics()["moebius_clients_arrived_total"]
+            subprocess.run([TOOL, "--at", at, "server", "status"], capture_output=True, check=True, timeout=60)
+            return wait_for("figures of later", lambda: (lambda read: read if read[
+                "moebius_clients_arrived_total"] > arrived and read["moebius_clients"] == 0 else None)(
+                    daemon.metrics()))[name]
+
+        self.assertEqual([look(at) for at in (daemon.at, tcp, daemon.at, tcp)], [0, 1, 1, 2])
+
     def test_an_open_transaction_and_its_client_are_seen(self):
         daemon = self.start()
         daemon.tool("stream", "create", "orders")

@@ -2,6 +2,8 @@
 #include "core/frames.hpp"
 #include "tests/served/secured.hpp"
 
+#include <moebius/loop.hpp>
+#include <moebius/requester.hpp>
 #include <tstreams/client.hpp>
 
 #include <gtest/gtest.h>
@@ -147,6 +149,22 @@ TEST_F(limited, partitions_of_a_stream) {
     more.changes.partitions = 5;
     EXPECT_EQ(raw_->ask(more).refusal, errc::too_large);
     more.changes.partitions = 4;
+    EXPECT_TRUE(raw_->ask(more).done());
+}
+
+TEST_F(limited, partitions_of_a_stream_at_the_default) {
+    serve({});
+    wire::create_stream_call create;
+    create.request.options.name = "wide";
+    create.request.options.partitions = 1025;
+    EXPECT_EQ(raw_->ask(create).refusal, errc::too_large);
+    create.request.options.partitions = 1024;
+    EXPECT_TRUE(raw_->ask(create).done());
+    wire::update_stream_call more;
+    more.name = "s";
+    more.changes.partitions = 1025;
+    EXPECT_EQ(raw_->ask(more).refusal, errc::too_large);
+    more.changes.partitions = 1024;
     EXPECT_TRUE(raw_->ask(more).done());
 }
 
@@ -301,7 +319,12 @@ TEST_F(limited, bytes_of_answers_that_are_kept) {
 TEST_F(limited, silence_of_a_session) {
     serve({"--session-timeout", "60"});
     EXPECT_TRUE(raw_->begin(60s).done());
-    EXPECT_EQ(raw_->begin(60'001ms).refusal, errc::invalid_argument);
+    EXPECT_EQ(raw_->begin(60'001ms).refusal, errc::too_large);
+    client_options chosen;
+    chosen.session_timeout = 60s;
+    EXPECT_EQ(code_of([&] { std::ignore = client::open(endpoint(), chosen); }), errc{});
+    chosen.session_timeout = 60'001ms;
+    EXPECT_EQ(code_of([&] { std::ignore = client::open(endpoint(), chosen); }), errc::too_large);
 }
 
 // An ordinary client waits for room, and all of it is done once.
@@ -316,6 +339,114 @@ TEST_F(limited, bytes_under_way_of_a_client) {
         });
     for (std::thread& one : writers) one.join();
     EXPECT_EQ(stored(), 40U);
+}
+
+template <class Call>
+std::size_t size_of(const Call& call) {
+    return wire::encode_request({}, call).size();
+}
+
+// A connection with a large call that is under way until it is cancelled.
+class waiting_client {
+public:
+    waiting_client(const std::string& endpoint, const std::string& wait) : by_(loop_, endpoint) {
+        ping();
+        by_.call(wire::wait_readable_call::command, moebius::message(wait), 1min,
+                 [this](const auto&) { over_ = true; });
+        ping();
+    }
+    // What is answered has come behind all that was sent before.
+    void ping() { std::ignore = ask("moebius.ping", ""); }
+    moebius::errc ask(std::string_view command, const std::string& bytes) {
+        try {
+            std::ignore = loop_.run(moebius::ask(by_, std::string(command), moebius::message(bytes), 20s));
+        } catch (const moebius::error& failure) {
+            return failure.code();
+        }
+        return moebius::errc::none;
+    }
+    [[nodiscard]] bool over() const noexcept { return over_; }
+
+private:
+    moebius::loop loop_;
+    bool over_ = false;
+    moebius::requester by_;
+};
+
+class limited_bytes : public limited {
+protected:
+    limited_bytes() {
+        wait_.wait = 7;
+        wait_.positions.resize(40);
+        wait_.patience = 1min;
+    }
+    // Of the wait and of what fits beside it, to the byte.
+    [[nodiscard]] std::string room() const { return std::to_string(size_of(wait_) + size_of(fits_)); }
+    [[nodiscard]] std::string encoded_wait() {
+        wait_.stream = stream_;
+        return raw_->encode(wait_);
+    }
+
+    wire::wait_readable_call wait_;
+    const wire::find_stream_call fits_{"ten-bytes-"}, over_{"ten-bytes-1"};
+};
+
+TEST_F(limited_bytes, calls_of_a_client) {
+    serve({"--item-bytes", "500", "--client-bytes", room()});
+    waiting_client by(endpoint(), encoded_wait());
+    EXPECT_EQ(by.ask(over_.command, raw_->encode(over_)), moebius::errc::overloaded);
+    EXPECT_EQ(by.ask(fits_.command, raw_->encode(fits_)), moebius::errc::none);
+    EXPECT_TRUE(raw_->ask(over_).done()) << "the room of another connection is its own";
+    EXPECT_FALSE(by.over());
+    ASSERT_TRUE(raw_->ask(wire::cancel_wait_call{wait_.wait}).done());
+    const auto end = std::chrono::steady_clock::now() + 20s;
+    while (by.ask(over_.command, raw_->encode(over_)) != moebius::errc::none)
+        ASSERT_LT(std::chrono::steady_clock::now(), end) << "the wait is over, and its room is free";
+    EXPECT_TRUE(by.over());
+}
+
+TEST_F(limited_bytes, calls_of_all_clients) {
+    serve({"--item-bytes", "500", "--client-bytes", "500", "--all-bytes", room()});
+    waiting_client by(endpoint(), encoded_wait());
+    EXPECT_EQ(raw_->ask(over_).transport, moebius::errc::overloaded);
+    EXPECT_TRUE(raw_->ask(fits_).done());
+    EXPECT_FALSE(by.over());
+    ASSERT_TRUE(raw_->ask(wire::cancel_wait_call{wait_.wait}).done());
+    const auto end = std::chrono::steady_clock::now() + 20s;
+    while (!raw_->ask(over_).done()) ASSERT_LT(std::chrono::steady_clock::now(), end);
+}
+
+// What waits for clients that take nothing, and what is made for them, are bounded for all of them together; each may
+// have an answer of its own. A client that reads is served meanwhile.
+TEST_F(limited_bytes, answers_that_nobody_reads) {
+    serve({"--client-unread-bytes", "64MiB", "--all-unread-bytes", "4MiB"});
+    client good = client::open(endpoint());
+    constexpr std::size_t item = 100'000;  // libzmq has 64 messages of each client beside these limits
+    good.make_producer("s").send(std::string(item, 'x'));
+    const core::stored_transaction stored = raw_->get(wire::last_call{stream_, 0}).value();
+    const std::string ask = raw_->encode(wire::read_frame_call{stored.frames.front().blob});
+    const std::size_t before = memory_of(daemon_->process());
+    moebius::loop loop;
+    moebius::requester_options options;
+    options.receive_queue = 1;
+    options.heartbeat = options.dead_after = 0s;  // it would not read their answers either
+    std::vector<std::unique_ptr<moebius::requester>> never;
+    for (int i = 0; i < 4; ++i) {
+        never.push_back(std::make_unique<moebius::requester>(loop, endpoint(), options));
+        std::ignore = loop.run(moebius::ask(*never.back(), "moebius.ping", moebius::message(std::string_view()), 10s));
+    }
+    // The loop never runs again: nothing is received, and the last questions of each are not sent.
+    for (const auto& one : never)
+        for (int i = 0; i < 2000; ++i)  // for 200 MB each
+            one->call(wire::read_frame_call::command, moebius::message(ask), 1h, [](const auto&) {});
+    std::size_t peak = 0;
+    for (int i = 0; i < 30; ++i) {
+        std::this_thread::sleep_for(100ms);
+        EXPECT_EQ(good.last("s", 0).value().begin()->bytes().size(), item);
+        peak = std::max(peak, memory_of(daemon_->process()));
+    }
+    std::printf("peak %zu kB above %zu kB\n", peak - before, before);
+    EXPECT_LT(peak, before + 96 * 1024 * sanitizers);
 }
 
 TEST_F(limited, lists_in_a_call) {

@@ -48,12 +48,22 @@ public:
             came.transport = failure.code();
             return came;
         }
-        wire::decoder from(came.answer);
+        read_refusal(came);
+        return came;
+    }
+    // The first item of a stream of answers, which is left then. An answer without bytes: it ended without one.
+    outcome_of_call send_for_first(std::string_view command, std::string_view bytes,
+                                   std::chrono::milliseconds patience = 20s) {
+        outcome_of_call came;
         try {
-            wire::check_failure(from);
-        } catch (const error& failure) {
-            came.refusal = failure.code();
+            client_.stream(command, moebius::message(bytes), patience, [&came](moebius::message item) {
+                came.answer = std::string(item.text());
+                return false;
+            });
+        } catch (const moebius::error& failure) {
+            came.transport = failure.code();
         }
+        if (!came.answer.empty()) read_refusal(came);
         return came;
     }
     // The bytes of a call of this client's session; acting ones are numbered.
@@ -70,6 +80,10 @@ public:
     template <class Call>
     outcome_of_call ask(const Call& call, std::chrono::milliseconds patience = 20s) {
         return send(Call::command, encode(call), patience);
+    }
+    template <class Call>
+    outcome_of_call ask_for_first(const Call& call) {
+        return send_for_first(Call::command, encode(call));
     }
     // The reply; throws what the broker said.
     template <class Call>
@@ -91,6 +105,14 @@ public:
     std::uint64_t last_sequence = 0;
 
 private:
+    static void read_refusal(outcome_of_call& came) {
+        wire::decoder from(came.answer);
+        try {
+            wire::check_failure(from);
+        } catch (const error& failure) {
+            came.refusal = failure.code();
+        }
+    }
     static moebius::blocking_client_options options_of(std::optional<moebius::client_security> keys) {
         moebius::blocking_client_options options;
         options.security = std::move(keys);
@@ -98,6 +120,14 @@ private:
     }
     moebius::blocking_client client_;
 };
+
+// So many times the memory is taken with them.
+inline constexpr std::size_t sanitizers =
+#if defined(__SANITIZE_ADDRESS__)
+    4;
+#else
+    1;
+#endif
 
 // In kB; what /proc says of a process.
 inline std::size_t memory_of(pid_t process) {

@@ -27,6 +27,13 @@ asked_call call_of(std::string name, access::rights one_of, Make make, access::r
             [make](raw_client& by, id stream, const text& stream_name) { return by.ask(make(stream, stream_name)); }};
 }
 
+// Of a call that is answered with a stream, the first item.
+template <class Make>
+asked_call stream_of(std::string name, access::rights one_of, Make make) {
+    return {std::move(name), one_of, access::rights{},
+            [make](raw_client& by, id stream, const text&) { return by.ask_for_first(make(stream)); }};
+}
+
 void add_writing(std::vector<asked_call>& calls) {
     calls.push_back(
         call_of("find", access::rights::all(), [](id, const text& name) { return wire::find_stream_call{name}; }));
@@ -94,6 +101,17 @@ void add_reading(std::vector<asked_call>& calls) {
         wire::wait_readable_call call;
         call.stream = stream;
         call.positions.resize(1);
+        return call;
+    }));
+    calls.push_back(stream_of("follow", right::read, [](id stream) {
+        wire::follow_call call;
+        call.stream = stream;
+        call.positions = {{7, {}}};  // there is no such partition: the answer comes at once
+        return call;
+    }));
+    calls.push_back(stream_of("watch", right::read, [](id stream) {
+        wire::watch_call call;
+        call.request.stream = stream;
         return call;
     }));
     calls.push_back(
@@ -168,6 +186,39 @@ TEST_F(secured, each_key_can_do_what_the_file_says_and_nothing_else) {
         }
     }
     EXPECT_EQ(checked, 32 * 2 * static_cast<int>(calls.size()));
+}
+
+// What tells of everybody's streams and clients, or concerns them: `admin` for all streams, and no less.
+TEST_F(secured, the_whole_store_is_for_those_who_look_after_all_of_it) {
+    const auto name_of = [](unsigned bits, const std::string& where) { return where + std::to_string(bits); };
+    std::map<std::string, access::rights> sets;
+    for (unsigned bits = 0; bits < 32; ++bits) {
+        access::rights set;
+        for (const right one : {right::create, right::write, right::read, right::offsets, right::admin})
+            if (bits & static_cast<unsigned>(one)) set |= one;
+        add(name_of(bits, "all"), to_string(set), "*");
+        add(name_of(bits, "some"), to_string(set), "in-*");
+        sets[name_of(bits, "all")] = set;
+        sets[name_of(bits, "some")] = access::rights{};
+    }
+    serve();
+    const std::vector<asked_call> calls = {
+        call_of("list open", right::admin, [](id, const text&) { return wire::list_open_call{10}; }),
+        call_of("server status", right::admin, [](id, const text&) { return wire::server_status_call{}; }),
+        call_of("server clients", right::admin, [](id, const text&) { return wire::server_clients_call{10}; }),
+        call_of("accept clock", right::admin, [](id, const text&) { return wire::accept_clock_call{}; })};
+    for (const auto& [user, has] : sets) {
+        raw_client by(endpoint(), security(user));
+        ASSERT_TRUE(by.begin().done());
+        for (const asked_call& one : calls) {
+            const outcome_of_call came = one.ask(by, 0, "");
+            ASSERT_EQ(came.transport, moebius::errc::none);
+            if (has.any_of(one.one_of))
+                EXPECT_TRUE(came.done()) << user << " " << one.name;
+            else
+                EXPECT_EQ(came.refusal, errc::unauthorized) << user << " " << one.name;
+        }
+    }
 }
 
 // One member for which there is no right, at every place: the others are not written either.

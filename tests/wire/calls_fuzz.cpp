@@ -3,6 +3,7 @@
 //
 //     tstreams_calls_fuzz CORPUS...       for ever; what it finds is written to a file and printed
 #include "core/frames.hpp"
+#include "wire/call_list.hpp"
 #include "wire/envelope.hpp"
 
 #include <cstdint>
@@ -41,12 +42,11 @@ void read(bool request, std::string_view bytes) {
     must(again(once) == once);
 }
 
-// The calls in an order that the corpus knows: new ones at the end.
-template <class... Calls>
 void read_one_of(unsigned which, std::string_view bytes) {
     unsigned number = 0;
-    const bool request = which % 2 == 0;
-    ((number++ == which / 2 ? read<Calls>(request, bytes) : void()), ...);
+    all_calls::each([&]<class Call>() {
+        if (number++ == which / 2) read<Call>(which % 2 == 0, bytes);
+    });
 }
 
 void read_frame(std::string_view bytes) {
@@ -67,13 +67,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const std::string_view bytes(reinterpret_cast<const char*>(data) + 1, size - 1);
     read_frame(bytes);
     try {
-        read_one_of<open_session_call, heartbeat_call, close_session_call, create_stream_call, find_stream_call,
-                    list_streams_call, update_stream_call, delete_stream_call, open_call, write_call, commit_call,
-                    cancel_call, attach_producer_call, read_call, read_frame_call, wait_readable_call, cancel_wait_call,
-                    follow_call, resolve_call, last_call, find_transaction_call, scan_call, find_commit_call,
-                    attach_consumer_call, detach_consumer_call, retention_call, accept_clock_call, abort_call,
-                    list_offsets_call, set_offset_call, delete_offset_call, list_open_call, server_status_call,
-                    server_clients_call>(data[0], bytes);
+        read_one_of(data[0], bytes);
     } catch (const error& failure) {
         // An answer may be any error of a broker; a request is refused as one that cannot be read.
         must(data[0] % 2 == 1 || failure.code() == errc::malformed_message || failure.code() == errc::unsupported);

@@ -2,6 +2,7 @@
 
 #include "tests/wire/example.hpp"
 #include "tests/wire/filler.hpp"
+#include "wire/call_list.hpp"
 
 #include <cctype>
 #include <fstream>
@@ -10,22 +11,6 @@
 namespace tstreams::wire::test {
 
 namespace {
-
-template <class... Calls>
-struct list_of {
-    template <class Function>
-    static void each(Function what) {
-        (what.template operator()<Calls>(), ...);
-    }
-};
-
-using all_calls = list_of<open_session_call, heartbeat_call, close_session_call, create_stream_call, find_stream_call,
-                          list_streams_call, update_stream_call, delete_stream_call, open_call, write_call, commit_call,
-                          cancel_call, attach_producer_call, read_call, read_frame_call, wait_readable_call,
-                          cancel_wait_call, follow_call, watch_call, resolve_call, last_call, find_transaction_call,
-                          scan_call, find_commit_call, attach_consumer_call, detach_consumer_call, retention_call,
-                          accept_clock_call, abort_call, list_offsets_call, set_offset_call, delete_offset_call,
-                          list_open_call, server_status_call, server_clients_call>;
 
 constexpr std::string_view prefix = "tstreams.";
 

@@ -28,7 +28,8 @@ class Client:
                  keys: Keys | None = None) -> None:
         """`endpoint`: tcp://HOST:PORT or ipc:///PATH. `name`: shown to others. `session_timeout`: seconds of silence
         after which the server cancels what this client has open. `patience`: seconds for a call with all its
-        repetitions. Raises UNAVAILABLE when nobody answers there within 5 seconds."""
+        repetitions. Raises UNAVAILABLE when nobody answers there within 5 seconds, TOO_LARGE for a longer
+        `session_timeout` than the server allows."""
         shown = name or f"{os.path.basename(sys.argv[0]) or 'python'} (pid {os.getpid()})"
         self._connection = Connection(endpoint, shown, session_timeout, patience, keys)
 

@@ -106,6 +106,7 @@ class Connection:
         self._opening = OpenSession(name, round(session_timeout * 1000))
         self._session = 0
         self._sequence = 0
+        self._request_bytes_max = 0  # of the server; 0 while there was no session
         self._perhaps_done = False  # the call that is under way: an attempt was not answered
         self._numbers = itertools.count(1)
         self._lock = threading.RLock()
@@ -134,8 +135,9 @@ class Connection:
         self._beats.start()
 
     def call(self, call: Call[R], patience: float | None = None) -> R:
-        """Asks until there is an answer, for `patience` seconds. Raises the Error that the server gives; afterwards
-        UNAVAILABLE (not applied), or OUTCOME_UNKNOWN for a call that acts and may have been done."""
+        """Asks until there is an answer, for `patience` seconds. Raises the Error that the server gives, and TOO_LARGE
+        at once for more than it takes; afterwards UNAVAILABLE (not applied), or OUTCOME_UNKNOWN for a call that acts
+        and may have been done."""
         with self._lock:
             self._check_open()
             deadline = time.monotonic() + (self.patience if patience is None else patience)
@@ -234,12 +236,20 @@ class Connection:
         body = encode_request(self._opening)
         opened = decode_reply(self._ask(self._opening, body, deadline), OpenSession)
         self._session, self._sequence = opened.session, 0
+        self._request_bytes_max = opened.request_bytes_max
         self.server = opened.server
         self.ahead_us = opened.now - time.time_ns() // 1000
 
     # -- asking ---------------------------------------------------------------------------------------------
 
+    def _check_size(self, call: Call[R], body: bytes) -> None:
+        """The server ends the connection over a larger one, and it would be sent again and again."""
+        if 0 < self._request_bytes_max < len(body):
+            raise Error(Code.TOO_LARGE, f"{call.command}: a request of {len(body)} bytes: {self.endpoint} takes "
+                        f"{self._request_bytes_max}")
+
     def _ask(self, call: Call[R], body: bytes, deadline: float) -> bytes:
+        self._check_size(call, body)
         pause = _PAUSE_FIRST
         while True:
             answer = self._exchange(call.command, body, deadline)
@@ -327,9 +337,10 @@ class Connection:
     def _begin_feed(self, call: Call[R]) -> Feed:
         for _ in self._incoming(0):
             pass  # losses that are older than this question
+        body = encode_request(call, self._session, 0, self._sequence + 1)
+        self._check_size(call, body)
         feed = Feed(next(self._numbers), self._session)
         self._feeds[feed.number] = feed
-        body = encode_request(call, self._session, 0, self._sequence + 1)
         try:
             self._send(_REQUEST, feed.number, call.command, body, _FEED_ITEMS, _FEED_BYTES)
         except zmq.Again:
