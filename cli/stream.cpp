@@ -58,7 +58,8 @@ void add_create(CLI::App& group, invocation& call) {
     command->add_option("NAME", request->stream.name, "Letters, digits, '.', '_' and '-', at most 128")->required();
     command->add_option("--partitions", request->stream.partitions, "How many partitions; default 1")
         ->type_name("N")
-        ->check(check_number);
+        ->check(check_number)
+        ->check(CLI::Range(1, 1024));
     command->add_option("--ttl", request->ttl, "How long transactions are kept, for example 90s, 24h, 7d; default 24h")
         ->type_name("TIME");
     command
@@ -169,7 +170,8 @@ void add_update(CLI::App& group, invocation& call) {
                      "The new number, not below the present one. Keys are routed by this number: they move to other "
                      "partitions")
         ->type_name("N")
-        ->check(check_number);
+        ->check(check_number)
+        ->check(CLI::Range(1, 1024));
     command->footer("Example:\n  tstreams stream update orders --ttl 7d --partitions 8");
     command->callback([request, &call] {
         stream_changes changes;

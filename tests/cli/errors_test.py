@@ -56,6 +56,7 @@ class Errors(ToolTest):
     def test_usage_errors(self):
         for command in ("", "stream", "bogus", "stream bogus", "produce", "consume s --bogus", "consume s t",
                         "stream create", "stream create s --partitions -1", "stream create s --partitions 0",
+                        "stream create s --partitions 1025", "stream update s --partitions 1025",
                         "stream create s --partitions x", "stream create s --ttl 5",
                         "stream create s --ttl -5s",
                         "stream create s --durability maybe", "stream create 'bad name'", "stream create ''",
