@@ -142,7 +142,7 @@ public:
     void on_disconnect(std::function<void(client)> hook);
     // A request without a rule, a malformed one, a router that threw. The client has its error answer.
     void on_message_error(std::function<void(client, const message&, const error&)> hook);
-    // A handler threw. The client has its error answer. Without a hook the error is logged.
+    // A handler threw. The client has its error answer. Without a hook, or when it throws, the error is logged.
     void on_handler_error(std::function<void(client, std::string_view command, std::exception_ptr)> hook);
     // An answer or a message could not be delivered.
     void on_undelivered(std::function<void(client, errc)> hook);
