@@ -16,6 +16,7 @@ TESTS = ("moebius_message_test", "moebius_server_test", "moebius_requester_test"
 NOT_NEEDED = ("RocksDB", "CLI11", "nlohmann_json", "mimalloc", "PostgreSQL", "SQLite3", "OpenSSL")
 PACKAGES = {"Boost", "boost_headers", "GTest", "PkgConfig", "Threads", "Python3", "libzmq"}
 LIBRARIES = {"libzmq", "libstdc++", "libm", "libgcc_s", "libc", "ld-linux-x86-64", "libgtest", "libgtest_main"}
+LINKED = {"weave", "moebius", "zmq", "gtest", "gtest_main"}
 
 
 def refuse_others(what, found, allowed):
@@ -36,6 +37,13 @@ def configure(options, build):
     refuse_others("packages", found, PACKAGES)
     libraries = re.findall(r"=\S*/(lib[\w+-]+)\.(?:so|a)\b", cache)
     refuse_others("libraries", libraries, LIBRARIES)
+    # The linker leaves out what is not used, so what it is given counts, too.
+    lines = re.findall(r"^ +LINK_LIBRARIES = (.*)", (build / "build.ninja").read_text(), re.MULTILINE)
+    words = " ".join(lines).split()
+    if "src/moebius/libmoebius.a" not in words:
+        raise SystemExit("this does not see what is linked")
+    refuse_others("linked libraries", (re.sub(r"^-l|\.(so|a)\b.*", "", word.rsplit("/")[-1]).removeprefix("lib")
+                                       for word in words), LINKED)
     targets = call("ninja", "-C", build, "-t", "targets", "all")
     ours = set(re.findall(r"^(?:\S*/)?lib(\S+)\.(?:so|a)\b", targets, re.MULTILINE))
     if ours != {"weave", "moebius"}:
