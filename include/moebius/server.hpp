@@ -95,7 +95,8 @@ public:
     server(const server&) = delete;
     server& operator=(const server&) = delete;
 
-    // tcp://, ipc:// or inproc://; several times for several endpoints. Port 0 (or *) takes a free one. From the
+    // tcp://, ipc:// or inproc://; several times for several endpoints. Port 0 (or *) takes a free one. An IPv6
+    // address stands in brackets, as in tcp://[::1]:5560; everything else is IPv4, names and * included. From the
     // first bind on messages are served whenever the loop runs. The file of a Unix socket goes with the server; one
     // that a process has left there is taken over. Throws error(transport), also where another process listens on the
     // endpoint, and error(unprotected) for an address that other machines reach when there are no keys. With keys it
@@ -141,7 +142,7 @@ public:
     void on_disconnect(std::function<void(client)> hook);
     // A request without a rule, a malformed one, a router that threw. The client has its error answer.
     void on_message_error(std::function<void(client, const message&, const error&)> hook);
-    // A handler threw. The client has its error answer. Without a hook the error is logged.
+    // A handler threw. The client has its error answer. Without a hook, or when it throws, the error is logged.
     void on_handler_error(std::function<void(client, std::string_view command, std::exception_ptr)> hook);
     // An answer or a message could not be delivered.
     void on_undelivered(std::function<void(client, errc)> hook);

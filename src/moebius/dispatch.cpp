@@ -223,6 +223,10 @@ void server_core::failed(call& one, std::exception_ptr failure) noexcept {
     refuse(one, code, text);
     try {
         if (hook.handler_error) return hook.handler_error(handle(*one.from), one.rule->name, failure);
+    } catch (...) {
+        home.log_failure("the hook for handler errors");
+    }
+    try {
         std::rethrow_exception(failure);
     } catch (...) {
         home.log_failure("the handler of " + one.rule->name);

@@ -2,7 +2,11 @@
 #include "moebius/test_server.hpp"
 #include "moebius/zap.hpp"
 
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
+#include <boost/asio.hpp>
 
 #include <atomic>
 #include <filesystem>
@@ -167,8 +171,10 @@ TEST(binding, without_keys_stays_on_this_machine) {
     loop home;
     command_router routes;
     server node(home, routes);
-    for (const char* endpoint : {"tcp://*:*", "tcp://0.0.0.0:*", "tcp://eth0:*", "tcp://10.0.0.1:5560", "tcp://[::]:*",
-                                 "tcp://127.0.0.1:1;0.0.0.0:*", "tcp://127.0.0.1.example:*", "vmci://*:*"}) {
+    for (const char* endpoint :
+         {"tcp://*:*", "tcp://0.0.0.0:*", "tcp://eth0:*", "tcp://10.0.0.1:5560", "tcp://[::]:*",
+          "tcp://[::ffff:0.0.0.0]:*", "tcp://[fe80::1]:*", "tcp://[fd00::2]:*", "tcp://[*]:*", "tcp://[::]:1;[::1]:*",
+          "tcp://127.0.0.1:1;0.0.0.0:*", "tcp://127.0.0.1.example:*", "vmci://*:*"}) {
         try {
             node.bind(endpoint);
             ADD_FAILURE() << endpoint;
@@ -190,6 +196,84 @@ TEST(binding, with_keys_goes_anywhere_and_proves_itself) {
     node.bind("tcp://*:*").bind("ipc://" + temporary.file("socket")).bind("inproc://here");
     EXPECT_EQ(node.metrics().refused_keys, 2U);
     EXPECT_EQ(code_of([&] { node.bind("tcp://192.0.2.1:5560"); }), errc::transport);
+}
+
+bool machine_has_ipv6() {
+    const int probe = ::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in6 at{};
+    at.sin6_family = AF_INET6;
+    at.sin6_addr = in6addr_loopback;
+    const bool has = probe >= 0 && ::bind(probe, reinterpret_cast<const sockaddr*>(&at), sizeof at) == 0;
+    if (probe >= 0) ::close(probe);
+    return has;
+}
+
+#define NEEDS_IPV6() \
+    if (!machine_has_ipv6()) GTEST_SKIP() << "this machine has no [::1]"
+
+bool somebody_listens(const std::string& endpoint, const char* address) {
+    boost::asio::io_context io;
+    boost::asio::ip::tcp::socket probe(io);
+    const auto port = static_cast<std::uint16_t>(std::stoi(endpoint.substr(endpoint.rfind(':') + 1)));
+    boost::system::error_code failure;
+    probe.connect({boost::asio::ip::make_address(address), port}, failure);
+    return !failure;
+}
+
+task<> ask_there(requester& asks, std::string& heard) {
+    const message answer = co_await asks.call("who", message(""), patience);
+    heard = "heard " + std::string(answer.text());
+}
+
+TEST(ipv6, loopback_needs_no_keys) {
+    NEEDS_IPV6();
+    served one;
+    say_who(one.routes);
+    const std::string endpoint = one.serve("tcp://[::1]:*");
+    EXPECT_TRUE(endpoint.starts_with("tcp://[::1]:")) << endpoint;
+    EXPECT_EQ(ask(endpoint, "who", "", patience).text(), "");
+    loop home;
+    requester asks(home, endpoint);
+    std::string heard;
+    home.run(ask_there(asks, heard));
+    EXPECT_EQ(heard, "heard ");
+    EXPECT_FALSE(somebody_listens(endpoint, "127.0.0.1"));
+}
+
+TEST(ipv6, with_keys_only_those_who_are_known_come_in) {
+    NEEDS_IPV6();
+    for (const char* endpoint : {"tcp://[::1]:*", "tcp://[::]:*"}) {
+        allowlist clients;
+        clients.add(alice.public_key, "alice");
+        served one(guarded(std::move(clients)));
+        say_who(one.routes);
+        std::string bound = one.serve(endpoint);
+        EXPECT_EQ(one.metrics().refused_keys, 1U) << "of the server's own test";
+        bound.replace(0, bound.rfind(':'), "tcp://[::1]");
+        std::string who;
+        EXPECT_EQ(asked_with(bound, alice, &who), errc::none);
+        EXPECT_EQ(who, "alice");
+        EXPECT_EQ(asked_with(bound, bob), errc::unauthorized);
+        loop home;
+        requester asks(home, bound, with_keys(alice));
+        std::string heard;
+        home.run(ask_there(asks, heard));
+        EXPECT_EQ(heard, "heard alice");
+    }
+}
+
+// An address in brackets changes nothing for the endpoints that come after it.
+TEST(ipv6, any_address_is_of_ipv4_still) {
+    NEEDS_IPV6();
+    loop home;
+    command_router routes;
+    server node(home, routes, guarded({}));
+    const std::string six = node.bind("tcp://[::1]:*").endpoint();
+    const std::string any = node.bind("tcp://*:*").endpoint();
+    EXPECT_TRUE(any.starts_with("tcp://0.0.0.0:")) << any;
+    EXPECT_TRUE(somebody_listens(six, "::1"));
+    EXPECT_TRUE(somebody_listens(any, "127.0.0.1"));
+    EXPECT_FALSE(somebody_listens(any, "::1"));
 }
 
 TEST(binding, a_server_that_refuses_nobody_is_found_out) {

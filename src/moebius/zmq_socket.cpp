@@ -6,6 +6,34 @@
 #include <utility>
 
 namespace moebius::detail {
+namespace {
+
+// libzmq takes an IPv6 address only with an option, which makes `*` and names of interfaces and hosts mean IPv6, too.
+// Those are to mean what they always have, so it is on for an address in brackets, and for that one call: a listener
+// or connection keeps what it was made with. An option of the program's own context is not overwritten.
+class ipv6_for_a_call {
+public:
+    ipv6_for_a_call(void* socket, const std::string& endpoint) noexcept : socket_(socket) {
+        std::size_t size = sizeof before_;
+        if (!endpoint.starts_with("tcp://[") || zmq_getsockopt(socket_, ZMQ_IPV6, &before_, &size) != 0) return;
+        changed_ = before_ == 0;
+        if (changed_) set(1);
+    }
+    // The throw comes before this, so zmq_errno() has been read.
+    ~ipv6_for_a_call() {
+        if (changed_) set(before_);
+    }
+    ipv6_for_a_call(const ipv6_for_a_call&) = delete;
+    ipv6_for_a_call& operator=(const ipv6_for_a_call&) = delete;
+
+private:
+    void set(int value) noexcept { zmq_setsockopt(socket_, ZMQ_IPV6, &value, sizeof value); }
+    void* socket_;
+    int before_ = 0;
+    bool changed_ = false;
+};
+
+}  // namespace
 
 void throw_zmq(const std::string& what) {
     throw error(errc::transport, what + ": " + zmq_strerror(zmq_errno()));
@@ -55,10 +83,12 @@ bool zmq_socket::readable() const noexcept {
 }
 
 void zmq_socket::bind(const std::string& endpoint) {
+    const ipv6_for_a_call mode(handle_, endpoint);
     if (zmq_bind(handle_, endpoint.c_str()) != 0) throw_zmq("bind to " + endpoint);
 }
 
 void zmq_socket::connect(const std::string& endpoint) {
+    const ipv6_for_a_call mode(handle_, endpoint);
     if (zmq_connect(handle_, endpoint.c_str()) != 0) throw_zmq("connect to " + endpoint);
 }
 

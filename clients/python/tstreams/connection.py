@@ -121,6 +121,8 @@ class Connection:
         self._socket.sndtimeo = 1000
         self._socket.set(zmq.HEARTBEAT_IVL, 2000)
         self._socket.set(zmq.HEARTBEAT_TIMEOUT, 6000)
+        if endpoint.startswith("tcp://["):
+            self._socket.ipv6 = True
         if keys:
             self._socket.curve_publickey, self._socket.curve_secretkey = keys.public.encode(), keys.secret.encode()
             self._socket.curve_serverkey = keys.server.encode()
