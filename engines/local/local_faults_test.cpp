@@ -369,6 +369,17 @@ TEST(local_faults, notes_are_there_exactly_if_their_commits_are) {
     EXPECT_GT(applied.size(), 0U);
 }
 
+// The table of the index that is being written finds the disk full while the log takes the next group.
+void fill_disk_at_next_group(local::held_tables& tables, running_engine& target) {
+    tables.wait_for_one();
+    tables.at_next_log_write([&] {
+        tables.let_go(ENOSPC);
+        const auto patience = std::chrono::steady_clock::now() + 1min;
+        while (!target.loop().has_jobs() && std::chrono::steady_clock::now() < patience)
+            std::this_thread::sleep_for(1ms);
+    });
+}
+
 // Commits as many rows with notes as one group; `told` gets what became of them.
 void commit_noted(running_engine& target, int first, int commits, int pages, std::vector<failure>& told) {
     for (int number = first; number < first + commits; ++number) {
@@ -406,13 +417,7 @@ bool close_index_behind_a_group(bool space_comes) {
             target.commit(local::noted_row(next, pages, std::string(1000, 'v')), durability::process());
             numbers.insert(next);
         }
-        tables.wait_for_one();
-        tables.at_next_log_write([&] {
-            tables.let_go(ENOSPC);
-            const auto patience = std::chrono::steady_clock::now() + 1min;
-            while (!target.loop().has_jobs() && std::chrono::steady_clock::now() < patience)
-                std::this_thread::sleep_for(1ms);
-        });
+        fill_disk_at_next_group(tables, target);
         std::vector<failure> told;
         commit_noted(target, next, commits, pages, told);
         target.loop().run_until([&] { return !target.loop().has_jobs(); });
@@ -472,13 +477,7 @@ TEST(local_faults, a_commit_is_not_judged_without_the_group_that_waits_for_the_i
     options.replay_bytes_max = 50'000;
     running_engine target(options);
     for (int i = 0; i < 60; ++i) target.put(std::to_string(i), std::string(1000, 'v'), durability::process());
-    tables.wait_for_one();
-    tables.at_next_log_write([&] {
-        tables.let_go(ENOSPC);
-        const auto patience = std::chrono::steady_clock::now() + 1min;
-        while (!target.loop().has_jobs() && std::chrono::steady_clock::now() < patience)
-            std::this_thread::sleep_for(1ms);
-    });
+    fill_disk_at_next_group(tables, target);
     std::vector<failure> told;
     int applied = 0;
     const auto begin = [&] {
