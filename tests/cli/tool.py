@@ -1,13 +1,14 @@
 """Running the tool from tests: each test has a store and a home directory of its own.
 
 TSTREAMS_CLI names the program. With TSTREAMSD, which names the daemon, each store is served by one, and the tool finds
-it at a socket.
+it at a socket; with TSTREAMS_TEST_OVER_TCP at a port of loopback.
 """
 
 import array
 import fcntl
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ import unittest
 
 TOOL = os.environ.get("TSTREAMS_CLI", "tstreams")
 DAEMON = os.environ.get("TSTREAMSD")
+OVER_TCP = "TSTREAMS_TEST_OVER_TCP" in os.environ
 PATIENCE = 120  # seconds that anything here may take on a slow, busy machine
 ITEM_LIMIT = 16 << 20
 
@@ -41,14 +43,19 @@ class ToolTest(unittest.TestCase):
             self.serve()
 
     def serve(self):
-        self.env["TSTREAMS_URI"] = f"ipc://{self.dir}/socket"
+        listen = "tcp://127.0.0.1:0" if OVER_TCP else f"ipc://{self.dir}/socket"
         log = open(os.path.join(self.dir, "daemon.log"), "w+b")
         self.addCleanup(log.close)
-        daemon = subprocess.Popen([DAEMON, "--store", "file:" + self.store, "--listen", self.env["TSTREAMS_URI"]],
+        daemon = subprocess.Popen([DAEMON, "--store", "file:" + self.store, "--listen", listen],
                                   stdout=log, stderr=log)
         self.addCleanup(self.end, daemon)
-        wait_until(lambda: os.path.exists(f"{self.dir}/socket") or daemon.poll() is not None, "the daemon's socket")
-        self.assertIsNone(daemon.poll())
+
+        def said():
+            with open(log.name, encoding="utf-8") as lines:
+                return lines.read()
+        wait_until(lambda: " ready\n" in said() or daemon.poll() is not None, "the daemon")
+        self.assertIsNone(daemon.poll(), said())
+        self.env["TSTREAMS_URI"] = re.search(r"listening endpoint=(\S+)", said()).group(1)
 
     def run_tool(self, *args, stdin=b"", expect=0, **options):
         options.setdefault("env", self.env)
