@@ -13,6 +13,7 @@ import textwrap
 from pathlib import Path
 
 DOCUMENTS = ("docs/moebius.md", "docs/moebius-wire.md")
+README = "README.md"  # has samples of T-streams, too, which other tests build
 BLOCK = re.compile(r"(?:<!-- (?P<mark>[^\n]*) -->\n)?```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
 CODE = ("cpp", "python", "hex", "haproxy")
 PRINTS = "// Prints:\n"
@@ -87,9 +88,11 @@ def check_errors(tree):
 def main():
     tree = Path(sys.argv[1])
     count = 0
-    for document in DOCUMENTS:
+    for document in (*DOCUMENTS, README):
         text = (tree / document).read_text()
-        blocks = list(BLOCK.finditer(text))
+        blocks = [one for one in BLOCK.finditer(text) if document != README or one["mark"]]
+        if not blocks:
+            findings.append(f"{document} has no sample that says where it is from")
         count += len(blocks)
         for block in blocks:
             check_block(tree, f"{document}:{text.count(chr(10), 0, block.start()) + 1}", block)
