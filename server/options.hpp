@@ -2,8 +2,8 @@
 #pragma once
 
 #include "server/daemon.hpp"
+#include "server/usage_error.hpp"
 
-#include <stdexcept>
 #include <string>
 
 namespace tstreams::server {
@@ -13,11 +13,6 @@ struct invocation {
     bool default_listen = false;  // no endpoint was given
     bool check_only = false;
     std::string print;  // for standard output, and nothing else is to be done
-};
-
-class usage_error : public std::runtime_error {
-public:
-    using std::runtime_error::runtime_error;
 };
 
 // Throws usage_error: a line that says what to write instead.

@@ -1,6 +1,6 @@
 #include "server/settings_file.hpp"
 
-#include "server/options.hpp"
+#include "server/usage_error.hpp"
 
 #include <toml++/toml.h>
 

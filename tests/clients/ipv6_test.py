@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """A real tstreamsd on the loopback address of IPv6: the tool (the client in C++) writes, the Python client reads.
-Skipped where the machine has no such address.
+Where the machine has no such address, the daemon has to say so.
 """
 
 import re
@@ -39,12 +39,21 @@ class Ipv6Test(ServedTest):
                 items += [bytes(item) for item in transaction]
         self.assertEqual(items, [b"one", b"two"])
 
+
+class RefusedTest(unittest.TestCase):
+    def expect_refused(self, endpoint, status, because):
+        done = subprocess.run([DAEMON, "--store", "memory:", "--listen", endpoint], capture_output=True,
+                              timeout=PATIENCE)
+        self.assertEqual(done.returncode, status, done.stderr)
+        self.assertIn(because, done.stderr)
+
     def test_other_machines_need_keys(self):
         for endpoint in ("tcp://[::]:0", "tcp://[fe80::1]:0"):
-            done = subprocess.run([DAEMON, "--store", "memory:", "--listen", endpoint], capture_output=True,
-                                  timeout=PATIENCE)
-            self.assertEqual(done.returncode, 2, done.stderr)
-            self.assertIn(b"keys", done.stderr)
+            self.expect_refused(endpoint, 2, b"keys")
+
+    @unittest.skipIf(machine_has_ipv6(), "this machine has [::1], and the other test binds to it")
+    def test_an_address_that_is_not_there(self):
+        self.expect_refused("tcp://[::1]:0", 1, b"[::1]")
 
 
 if __name__ == "__main__":

@@ -49,8 +49,10 @@ public:
     // Where it was told to listen at a port of TCP that is free.
     [[nodiscard]] std::string tcp_endpoint() const {
         const std::string said = output();
-        const std::size_t at = said.find("tcp://");
-        if (at == std::string::npos) throw std::runtime_error("tstreamsd listens at no port: " + said);
+        const std::string field = "listening endpoint=";
+        const std::size_t found = said.find(field + "tcp://");
+        if (found == std::string::npos) throw std::runtime_error("tstreamsd listens at no port: " + said);
+        const std::size_t at = found + field.size();
         return said.substr(at, said.find_first_of(" \n", at) - at);
     }
 

@@ -58,6 +58,20 @@ protected:
         core::pack_item(frame, as_bytes(std::string(item_bytes, 'x')));
         return frame;
     }
+    void expect_partitions_at_most(std::uint32_t most) {
+        wire::create_stream_call create;
+        create.request.options.name = "wide";
+        create.request.options.partitions = most + 1;
+        EXPECT_EQ(raw_->ask(create).refusal, errc::too_large);
+        create.request.options.partitions = most;
+        EXPECT_TRUE(raw_->ask(create).done());
+        wire::update_stream_call more;
+        more.name = "s";
+        more.changes.partitions = most + 1;
+        EXPECT_EQ(raw_->ask(more).refusal, errc::too_large);
+        more.changes.partitions = most;
+        EXPECT_TRUE(raw_->ask(more).done());
+    }
     [[nodiscard]] std::size_t stored() {
         wire::scan_call call;
         call.request.stream = stream_;
@@ -138,34 +152,12 @@ TEST_F(limited, time_that_a_transaction_is_open) {
 
 TEST_F(limited, partitions_of_a_stream) {
     serve({"--stream-partitions", "4"});
-    wire::create_stream_call create;
-    create.request.options.name = "wide";
-    create.request.options.partitions = 5;
-    EXPECT_EQ(raw_->ask(create).refusal, errc::too_large);
-    create.request.options.partitions = 4;
-    EXPECT_TRUE(raw_->ask(create).done());
-    wire::update_stream_call more;
-    more.name = "s";
-    more.changes.partitions = 5;
-    EXPECT_EQ(raw_->ask(more).refusal, errc::too_large);
-    more.changes.partitions = 4;
-    EXPECT_TRUE(raw_->ask(more).done());
+    expect_partitions_at_most(4);
 }
 
 TEST_F(limited, partitions_of_a_stream_at_the_default) {
     serve({});
-    wire::create_stream_call create;
-    create.request.options.name = "wide";
-    create.request.options.partitions = 1025;
-    EXPECT_EQ(raw_->ask(create).refusal, errc::too_large);
-    create.request.options.partitions = 1024;
-    EXPECT_TRUE(raw_->ask(create).done());
-    wire::update_stream_call more;
-    more.name = "s";
-    more.changes.partitions = 1025;
-    EXPECT_EQ(raw_->ask(more).refusal, errc::too_large);
-    more.changes.partitions = 1024;
-    EXPECT_TRUE(raw_->ask(more).done());
+    expect_partitions_at_most(1024);
 }
 
 TEST_F(limited, bytes_of_an_item) {
